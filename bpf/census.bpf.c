@@ -1,0 +1,177 @@
+//go:build ignore
+
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * Census: one record of every thread, read from the kernel's own books.
+ * Runs once an interval, in the reader's context, with the thread held by the
+ * iterator; 0.2 to 0.8 us a thread. May run twice for the same thread (the
+ * kernel calls it again when its buffer was full), so it has no side effect
+ * but the record.
+ */
+#include "kernel.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/*
+ * One thread. Times in ns, all sums since the thread began. Unlike everything
+ * else, run_delay dies with the thread: signal_struct has no sum of it.
+ */
+struct thread {
+	__u64 start; /* since boot */
+	__u64 process_start; /* the thread group leader's */
+	__u64 cpu; /* on a CPU; up to one tick behind while it runs */
+	__u64 user; /* user and system: by the tick, only their */
+	__u64 system; /* ratio is of use */
+	__u64 run_delay; /* runnable but not running, waits that are over */
+	__u64 waiting; /* and the one in progress */
+	__u64 blkio_delay;
+	__u64 memory_delay;
+	__u64 minor_faults;
+	__u64 major_faults;
+	__u64 voluntary; /* context switches */
+	__u64 involuntary;
+	__u32 tid;
+	__u32 pid; /* the process: the kernel's tgid */
+	__u32 flags; /* PF_* */
+	__u32 has_process; /* struct process follows */
+	__u8 comm[TASK_COMM_LEN]; /* ends with a NUL */
+};
+
+/*
+ * What the threads of a process share. Follows the leader's record. Once the
+ * leader is dead it has let go of the memory: then it follows every thread
+ * that still holds it as well.
+ */
+struct process {
+	__u64 dead_cpu; /* dead_*: of threads that are gone, ns */
+	__u64 dead_user;
+	__u64 dead_system;
+	__u64 dead_minor_faults;
+	__u64 dead_major_faults;
+	__u64 dead_voluntary;
+	__u64 dead_involuntary;
+	__u64 children_user; /* of reaped children and theirs, ns */
+	__u64 children_system;
+	__u64 file_pages; /* resident, by kind */
+	__u64 anon_pages;
+	__u64 shmem_pages;
+	__u64 swap_entries; /* pages swapped out */
+	__u64 cgroup; /* kernfs ids: v2 hierarchy, */
+	__u64 cpu_cgroup; /* where the cpu controller has it, */
+	__u64 memory_cgroup; /* where the memory controller has it */
+	__u64 cpu_quota; /* ns in each period, 0 if there is no limit */
+	__u64 cpu_period; /* ns */
+	__u64 throttled; /* time its cpu cgroup was throttled, all CPUs, ns */
+	__u64 exec_id; /* changes with every exec */
+	__u32 parent;
+	__u32 threads;
+};
+
+struct record {
+	struct thread thread;
+	struct process process;
+};
+
+/* Types reach Go through BTF, which holds only what a symbol refers to. */
+const struct thread *thread_type __attribute__((unused));
+const struct process *process_type __attribute__((unused));
+
+static __always_inline void read_thread(struct thread *r,
+					const struct task_struct *t)
+{
+	r->start = t->start_boottime;
+	r->process_start = t->group_leader->start_boottime;
+	r->cpu = t->se.sum_exec_runtime;
+	r->user = t->utime;
+	r->system = t->stime;
+	r->run_delay = task_run_delay(t);
+	r->waiting = task_waiting(t);
+	r->blkio_delay = task_blkio_delay(t);
+	r->memory_delay = task_memory_delay(t);
+	r->minor_faults = t->min_flt;
+	r->major_faults = t->maj_flt;
+	r->voluntary = t->nvcsw;
+	r->involuntary = t->nivcsw;
+	r->tid = t->pid;
+	r->pid = t->tgid;
+	r->flags = t->flags;
+	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm), t->comm);
+}
+
+static __always_inline void read_cgroups(struct process *r,
+					 const struct task_struct *t)
+{
+	const struct cgroup_subsys_state *cpu = task_css(t, cpu_cgrp_id);
+	const struct cgroup_subsys_state *memory = task_css(t, memory_cgrp_id);
+
+	r->cgroup = t->cgroups->dfl_cgrp->kn->id;
+	if (cpu)
+		r->cpu_cgroup = cpu->cgroup->kn->id;
+	if (memory)
+		r->memory_cgroup = memory->cgroup->kn->id;
+}
+
+static __always_inline void read_quota(struct process *r,
+				       const struct task_struct *t)
+{
+	const struct task_group *group;
+
+	if (!bpf_core_field_exists(t->sched_task_group) ||
+	    !bpf_core_field_exists(struct task_group, cfs_bandwidth))
+		return;
+	group = t->sched_task_group;
+	r->throttled = group->cfs_bandwidth.throttled_time;
+	if (group->cfs_bandwidth.quota == CFS_QUOTA_NONE)
+		return;
+	r->cpu_quota = group->cfs_bandwidth.quota;
+	r->cpu_period = group->cfs_bandwidth.period;
+}
+
+static __always_inline void read_process(struct process *r,
+					 const struct task_struct *t)
+{
+	const struct signal_struct *s = t->signal;
+	const struct mm_struct *mm = t->mm;
+
+	r->dead_cpu = s->sum_sched_runtime;
+	r->dead_user = s->utime;
+	r->dead_system = s->stime;
+	r->dead_minor_faults = s->min_flt;
+	r->dead_major_faults = s->maj_flt;
+	r->dead_voluntary = s->nvcsw;
+	r->dead_involuntary = s->nivcsw;
+	r->children_user = s->cutime;
+	r->children_system = s->cstime;
+	r->threads = s->nr_threads;
+	r->parent = t->real_parent->tgid;
+	r->exec_id = task_exec_id(t);
+	if (mm && !(t->flags & PF_KTHREAD)) {
+		r->file_pages = mm_pages(mm, MM_FILEPAGES);
+		r->anon_pages = mm_pages(mm, MM_ANONPAGES);
+		r->shmem_pages = mm_pages(mm, MM_SHMEMPAGES);
+		r->swap_entries = mm_pages(mm, MM_SWAPENTS);
+	}
+	read_cgroups(r, t);
+	read_quota(r, t);
+}
+
+SEC("iter/task")
+int census(struct bpf_iter__task *ctx)
+{
+	const struct task_struct *t = ctx->task;
+	struct record r = {};
+
+	if (!t)
+		return 0;
+	read_thread(&r.thread, t);
+	r.thread.has_process = t->pid == t->tgid ||
+			       (t->mm && !t->group_leader->mm);
+	if (!r.thread.has_process) {
+		bpf_seq_write(ctx->meta->seq, &r.thread, sizeof(r.thread));
+		return 0;
+	}
+	read_process(&r.process, t);
+	/* On a full buffer the kernel drops the record and runs us again. */
+	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+	return 0;
+}

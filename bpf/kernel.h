@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * The kernel as these programs see it: only the types and fields they use.
+ * Offsets come from the running kernel's BTF (preserve_access_index), so the
+ * order and the neighbours of a field do not matter. A field that some kernel
+ * since 5.8 lacks is read through an accessor below, never directly.
+ * A ___suffix names another layout of the same type; the loader strips it.
+ */
+#ifndef HOTSPOT_KERNEL_H
+#define HOTSPOT_KERNEL_H
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed char __s8;
+typedef short __s16;
+typedef int __s32;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef _Bool bool;
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#define TASK_COMM_LEN 16
+#define PF_KTHREAD 0x00200000 /* a kernel thread */
+#define CFS_QUOTA_NONE (~0ULL) /* cfs_bandwidth.quota without a limit */
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), \
+			     apply_to = record)
+
+struct seq_file {};
+
+/* What an iterator program is told of the pass it is part of. */
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+/* kernfs_node.id has been a plain u64 since 5.5. */
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+/* Values are the running kernel's: they depend on its configuration. */
+enum cgroup_subsys_id {
+	cpu_cgrp_id,
+	memory_cgrp_id,
+};
+
+/* The cgroups of a task: one of the v2 hierarchy, one a controller. */
+struct css_set {
+	struct cgroup *dfl_cgrp;
+	struct cgroup_subsys_state *subsys[16];
+};
+
+/* A cgroup's CPU quota; CONFIG_CFS_BANDWIDTH. Times in ns. */
+struct cfs_bandwidth {
+	__s64 period;
+	__u64 quota;
+	__u64 throttled_time;
+};
+
+struct task_group {
+	struct cfs_bandwidth cfs_bandwidth;
+};
+
+/* A CPU's run queue and its own clock, in ns. */
+struct rq {
+	__u64 clock;
+};
+
+struct cfs_rq {
+	struct rq *rq;
+};
+
+/* cfs_rq: CONFIG_FAIR_GROUP_SCHED. It is set for tasks of every class. */
+struct sched_entity {
+	__u64 sum_exec_runtime;
+	struct cfs_rq *cfs_rq;
+};
+
+/* CONFIG_SCHED_INFO. last_queued is 0 unless the task waits for a CPU now. */
+struct sched_info {
+	unsigned long long run_delay;
+	unsigned long long last_queued;
+};
+
+/* CONFIG_TASK_DELAY_ACCT, and switched on (kernel.task_delayacct). In ns. */
+struct task_delay_info {
+	__u64 blkio_delay;
+	__u64 swapin_delay;
+	__u64 freepages_delay;
+	__u64 thrashing_delay;
+	__u64 compact_delay; /* since 5.17 */
+};
+
+/* What the threads of a process share. The sums are of its dead threads, the
+ * c sums of its reaped children. */
+struct signal_struct {
+	int nr_threads;
+	__u64 utime, stime, cutime, cstime;
+	unsigned long nvcsw, nivcsw;
+	unsigned long min_flt, maj_flt;
+	unsigned long long sum_sched_runtime;
+};
+
+struct percpu_counter {
+	__s64 count;
+};
+
+enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES };
+
+/* Since 6.2 the resident set is counted per CPU; count lacks at most the
+ * batch each CPU may hold back. */
+struct mm_struct {
+	struct percpu_counter rss_stat[4];
+};
+
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
+struct mm_rss_stat {
+	atomic64_t count[4];
+};
+
+struct mm_struct___pre62 {
+	struct mm_rss_stat rss_stat;
+};
+
+struct task_struct {
+	unsigned int flags;
+	int pid, tgid;
+	char comm[TASK_COMM_LEN];
+	struct task_struct *real_parent, *group_leader;
+	struct mm_struct *mm;
+	__u64 utime, stime; /* ns, by the tick */
+	unsigned long nvcsw, nivcsw;
+	unsigned long min_flt, maj_flt;
+	__u64 start_boottime; /* ns since boot, suspend included */
+	__u64 self_exec_id; /* counts execs */
+	struct sched_entity se;
+	struct sched_info sched_info;
+	struct task_delay_info *delays;
+	struct css_set *cgroups;
+	struct task_group *sched_task_group; /* CONFIG_CGROUP_SCHED */
+	struct signal_struct *signal;
+};
+
+#pragma clang attribute pop
+
+static __always_inline __u64 task_run_delay(const struct task_struct *t)
+{
+	if (!bpf_core_field_exists(t->sched_info.run_delay))
+		return 0;
+	return t->sched_info.run_delay;
+}
+
+/*
+ * How long the task has waited for a CPU since it was last queued, in ns; 0 if
+ * it runs or sleeps. last_queued is in the clock of the run queue the task is
+ * on, which stands still between two scheduler events of that CPU: the result
+ * is at most a tick short, never too long.
+ */
+static __always_inline __u64 task_waiting(const struct task_struct *t)
+{
+	__u64 queued, now;
+
+	if (!bpf_core_field_exists(t->sched_info.last_queued) ||
+	    !bpf_core_field_exists(t->se.cfs_rq))
+		return 0;
+	queued = t->sched_info.last_queued;
+	if (!queued)
+		return 0;
+	now = t->se.cfs_rq->rq->clock;
+	return now > queued ? now - queued : 0;
+}
+
+static __always_inline __u64 task_blkio_delay(const struct task_struct *t)
+{
+	if (!bpf_core_field_exists(t->delays) || !t->delays)
+		return 0;
+	return t->delays->blkio_delay;
+}
+
+/* Time lost for want of memory: swap-in, direct reclaim, refaults of pages
+ * just evicted, compaction. */
+static __always_inline __u64 task_memory_delay(const struct task_struct *t)
+{
+	struct task_delay_info *d;
+	__u64 sum;
+
+	if (!bpf_core_field_exists(t->delays))
+		return 0;
+	d = t->delays;
+	if (!d)
+		return 0;
+	sum = d->swapin_delay + d->freepages_delay + d->thrashing_delay;
+	if (bpf_core_field_exists(d->compact_delay))
+		sum += d->compact_delay;
+	return sum;
+}
+
+static __always_inline __u64 task_exec_id(const struct task_struct *t)
+{
+	if (!bpf_core_field_exists(t->self_exec_id))
+		return 0;
+	return t->self_exec_id;
+}
+
+static __always_inline __u64 not_negative(__s64 n)
+{
+	return n > 0 ? n : 0;
+}
+
+/* Pages of one kind the address space holds. A macro, since the index of an
+ * array element is relocated only if it is a constant to the parser. */
+#define mm_pages(mm, kind)                                            \
+	not_negative(bpf_core_type_exists(struct mm_rss_stat) ?       \
+			     ((const struct mm_struct___pre62 *)(mm)) \
+				     ->rss_stat.count[kind]           \
+				     .counter :                       \
+			     (mm)->rss_stat[kind].count)
+
+/* The state the task's cgroup keeps for one controller, NULL if the kernel is
+ * built without it. */
+#define task_css(t, controller)                                          \
+	(bpf_core_enum_value_exists(enum cgroup_subsys_id, controller) ? \
+		 (t)->cgroups->subsys[bpf_core_enum_value(               \
+			 enum cgroup_subsys_id, controller)] :           \
+		 (struct cgroup_subsys_state *)0)
+
+#endif

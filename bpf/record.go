@@ -1,0 +1,57 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+)
+
+// KernelThread is the bit of [Thread].Flags that a thread of the kernel itself
+// carries: PF_KTHREAD of linux/sched.h.
+const KernelThread = 0x00200000
+
+type (
+	// Thread is what one census pass says of one thread: struct thread of
+	// census.bpf.c. Times are nanoseconds; every sum counts from the thread's
+	// start and is never reset.
+	Thread = censusThread
+
+	// Process is what the threads of a process share: struct process of
+	// census.bpf.c. It follows the record of the thread group leader, and of
+	// further threads once the leader is dead.
+	Process = censusProcess
+)
+
+const (
+	threadSize  = int(unsafe.Sizeof(Thread{}))
+	processSize = int(unsafe.Sizeof(Process{}))
+)
+
+// ErrRecord says that the census did not come in whole records.
+var ErrRecord = errors.New("census record cut short or malformed")
+
+// decode calls visit with each whole record in b and returns how many bytes
+// they took; a record of which only the beginning is there is left for the next
+// call. The pointers are good during the call only. b must be aligned to 8
+// bytes, as every allocation of this size is.
+func decode(b []byte, visit func(*Thread, *Process)) (int, error) {
+	done := 0
+	for len(b)-done >= threadSize {
+		thread := (*Thread)(unsafe.Pointer(&b[done]))
+		switch thread.HasProcess {
+		case 0:
+			done += threadSize
+			visit(thread, nil)
+		case 1:
+			if len(b)-done < threadSize+processSize {
+				return done, nil
+			}
+			process := (*Process)(unsafe.Pointer(&b[done+threadSize]))
+			done += threadSize + processSize
+			visit(thread, process)
+		default:
+			return done, fmt.Errorf("%w: has_process is %d", ErrRecord, thread.HasProcess)
+		}
+	}
+	return done, nil
+}
