@@ -1,0 +1,91 @@
+// Package host tells what the sampler needs to know of the host as a whole.
+package host
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+)
+
+// Host reads the host's /proc and /sys.
+type Host struct {
+	proc procfs.FS
+	sys  string
+}
+
+// Open returns the host whose /proc and /sys are mounted at the given places.
+func Open(proc, sys string) (*Host, error) {
+	fs, err := procfs.NewFS(proc)
+	if err != nil {
+		return nil, fmt.Errorf("open procfs: %w", err)
+	}
+	return &Host{proc: fs, sys: sys}, nil
+}
+
+// Now returns the time of day and the time since boot, suspend included: the
+// clock of task_struct.start_boottime. The first carries Go's monotonic
+// reading.
+func (h *Host) Now() (time.Time, time.Duration) {
+	var ts unix.Timespec
+	now := time.Now()
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return now, 0
+	}
+	return now, time.Duration(ts.Nano())
+}
+
+// CPUs returns how many CPUs are online, at least 1.
+func (h *Host) CPUs() int {
+	list, err := os.ReadFile(filepath.Join(h.sys, "devices/system/cpu/online"))
+	if err != nil {
+		return 1
+	}
+	return max(countCPUs(string(list)), 1)
+}
+
+// countCPUs counts the members of a list as the kernel writes it: 0-3,8.
+func countCPUs(list string) int {
+	n := 0
+	for part := range strings.SplitSeq(strings.TrimSpace(list), ",") {
+		low, high, isRange := strings.Cut(part, "-")
+		if !isRange {
+			high = low
+		}
+		from, err := strconv.Atoi(low)
+		if err != nil {
+			continue
+		}
+		to, err := strconv.Atoi(high)
+		if err != nil || to < from {
+			continue
+		}
+		n += to - from + 1
+	}
+	return n
+}
+
+// AvailableMemory returns how many bytes can be had without swapping
+// (MemAvailable); 0 if that cannot be read.
+func (h *Host) AvailableMemory() uint64 {
+	info, err := h.proc.Meminfo()
+	if err != nil || info.MemAvailableBytes == nil {
+		return 0
+	}
+	return *info.MemAvailableBytes
+}
+
+// MemoryStall returns for how long, since boot, some task stood still for want
+// of memory (PSI); 0 if the kernel does not say.
+func (h *Host) MemoryStall() time.Duration {
+	stats, err := h.proc.PSIStatsForResource("memory")
+	if err != nil || stats.Some == nil {
+		return 0
+	}
+	return time.Duration(stats.Some.Total) * time.Microsecond
+}

@@ -1,0 +1,142 @@
+package sampler
+
+import (
+	"bytes"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/hotspot-otel/hotspot/bpf"
+)
+
+// thread is what the last pass said of one thread.
+type thread struct {
+	start         uint64
+	cpu, runQueue uint64 // ns
+	pass          uint64 // the last that saw it
+}
+
+// process is one process over its life.
+type process struct {
+	Process
+	comm [16]uint8 // what Name was made of
+	pass uint64    // the last that saw it
+	last uint64    // the last before that one, 0 if there was none
+
+	sums     sums   // of this pass
+	total    Usage  // after the last pass
+	runQueue uint64 // ns, of all threads ever seen
+
+	throttled   uint64   // ns, of its cgroup, after the last pass
+	throttledIn uint64   // the cgroup that is of
+	rss         []uint64 // the last readings, oldest first, bytes
+}
+
+// sums gathers the records of one process in one pass.
+type sums struct {
+	cpu, user, system        uint64 // ns
+	minorFaults, majorFaults uint64
+	voluntary, involuntary   uint64
+	threads                  int
+	busiest                  Thread
+	maxThreadCPU             time.Duration
+	rss, swap                uint64 // bytes
+	throttled                uint64 // ns, of its cgroup
+	complete                 bool   // the record of the process was among them
+}
+
+func (s *sums) addThread(t *bpf.Thread) {
+	s.cpu += t.Cpu
+	s.user += t.User
+	s.system += t.System
+	s.minorFaults += t.MinorFaults
+	s.majorFaults += t.MajorFaults
+	s.voluntary += t.Voluntary
+	s.involuntary += t.Involuntary
+	s.threads++
+}
+
+// addProcess takes in what threads share. A process whose leader is dead brings
+// it more than once, and the memory only with the threads that live.
+func (s *sums) addProcess(p *bpf.Process, pageSize uint64) {
+	s.rss = max(s.rss, (p.FilePages+p.AnonPages+p.ShmemPages)*pageSize)
+	s.swap = max(s.swap, p.SwapEntries*pageSize)
+	s.throttled = p.Throttled
+	if s.complete {
+		return
+	}
+	s.cpu += p.DeadCpu
+	s.user += p.DeadUser
+	s.system += p.DeadSystem
+	s.minorFaults += p.DeadMinorFaults
+	s.majorFaults += p.DeadMajorFaults
+	s.voluntary += p.DeadVoluntary
+	s.involuntary += p.DeadInvoluntary
+	s.complete = true
+}
+
+// advance returns the usage after this pass. No sum ever goes back: a thread
+// that exits while the census passes may be in neither its own record nor its
+// process's, and is in the latter the next time. A pass that did not bring the
+// process's own record advances nothing for the same reason.
+func (s *sums) advance(last Usage, runQueue uint64) Usage {
+	next := last
+	next.RunQueue = max(last.RunQueue, time.Duration(runQueue))
+	if !s.complete {
+		return next
+	}
+	next.User, next.System = split(max(last.CPU(), time.Duration(s.cpu)), s.user, s.system, last)
+	next.MinorFaults = max(last.MinorFaults, s.minorFaults)
+	next.MajorFaults = max(last.MajorFaults, s.majorFaults)
+	next.Voluntary = max(last.Voluntary, s.voluntary)
+	next.Involuntary = max(last.Involuntary, s.involuntary)
+	return next
+}
+
+// split divides the exact CPU time in the ratio of what the tick found in user
+// and in system mode, neither going back: as the kernel does for /proc
+// (cputime_adjust of kernel/sched/cputime.c).
+func split(cpu time.Duration, user, system uint64, last Usage) (time.Duration, time.Duration) {
+	var s time.Duration
+	switch {
+	case system == 0:
+	case user == 0:
+		s = cpu
+	default:
+		s = time.Duration(float64(cpu) * (float64(system) / float64(user+system)))
+	}
+	s = min(max(s, last.System), cpu-last.User)
+	return cpu - s, s
+}
+
+func (u Usage) since(before Usage) Usage {
+	return Usage{
+		User:        u.User - before.User,
+		System:      u.System - before.System,
+		RunQueue:    u.RunQueue - before.RunQueue,
+		MinorFaults: u.MinorFaults - before.MinorFaults,
+		MajorFaults: u.MajorFaults - before.MajorFaults,
+		Voluntary:   u.Voluntary - before.Voluntary,
+		Involuntary: u.Involuntary - before.Involuntary,
+	}
+}
+
+// rename takes over the leader's comm. It copies only when that has changed.
+func (p *process) rename(comm [16]uint8) {
+	if comm == p.comm && p.Name != "" {
+		return
+	}
+	p.comm = comm
+	name, _, _ := bytes.Cut(comm[:], []byte{0})
+	p.Name = strings.Map(printable, string(name))
+}
+
+// printable replaces what could forge a line of a log or move a cursor. Bytes
+// that are not UTF-8 arrive here as utf8.RuneError already.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return utf8.RuneError
+}
