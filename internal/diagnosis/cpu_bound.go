@@ -1,0 +1,45 @@
+package diagnosis
+
+import (
+	"fmt"
+
+	"github.com/hotspot-otel/hotspot/internal/sampler"
+)
+
+// match finds a process that would be faster with a faster CPU, or with more of
+// them: a thread of it ran, or waited to run, nearly all the time, or it uses
+// much of the host. Where memory holds the host up, that is to blame instead.
+func (c *CPUBoundConfig) match(w *sampler.Window, s *sampler.Snapshot) (Finding, bool) {
+	utilization := s.Share(w.Busiest.CPU + w.Busiest.RunQueue)
+	hostShare := 0.0
+	if s.CPUs > 0 {
+		hostShare = s.Share(w.Used.CPU()) / float64(s.CPUs)
+	}
+	byThread := utilization >= c.MinThreadUtilization
+	if !byThread && !(hostShare >= c.MinHostShare) {
+		return Finding{}, false
+	}
+	if s.MemoryStall > c.MaxMemoryStall {
+		return Finding{}, false
+	}
+
+	length := s.Length.Seconds()
+	sentence := fmt.Sprintf("%s is limited by the CPU: it used %.1f of the host's %d CPUs over the last %.1f s",
+		named(w.Process), s.Share(w.Used.CPU()), s.CPUs, length)
+	if byThread {
+		sentence = fmt.Sprintf("%s is limited by the CPU: its busiest thread (%d) ran for %.1f s of the last %.1f s",
+			named(w.Process), w.Busiest.TID, w.Busiest.CPU.Seconds(), length)
+		if wait := w.Busiest.RunQueue.Seconds(); wait >= 0.05*length {
+			sentence += fmt.Sprintf(" and waited %.1f s for a CPU", wait)
+		}
+	}
+	return Finding{
+		Label:    CPUBound,
+		Sentence: sentence,
+		Evidence: []Evidence{
+			{"thread_utilization", utilization, c.MinThreadUtilization},
+			{"host_share", hostShare, c.MinHostShare},
+			{"memory_stall", s.MemoryStall, c.MaxMemoryStall},
+		},
+	}, true
+}

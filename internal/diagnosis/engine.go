@@ -1,0 +1,222 @@
+// Package diagnosis says why a process is slow. Rules are pure functions of one
+// window; the engine remembers what has been said of whom.
+package diagnosis
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hotspot-otel/hotspot/internal/sampler"
+)
+
+// rule tells whether a window matches, with the evidence. It must not keep the
+// window, and must allocate nothing for one that does not match.
+type rule func(*sampler.Window, *sampler.Snapshot) (Finding, bool)
+
+// Engine turns snapshots into diagnoses. It is not safe for concurrent use.
+type Engine struct {
+	config Config
+	rules  []rule
+	cases  map[sampler.ID]*patient
+	passes uint64
+}
+
+// patient is a process that matches a rule, or did not long ago.
+type patient struct {
+	process sampler.Process
+	pass    uint64
+
+	hits   [labels]int // windows in a row that matched, by label
+	onset  [labels]time.Time
+	misses int // windows in a row without the active label
+
+	active   Label // OK: none
+	said     time.Time
+	evidence []Evidence    // of the last window that matched the active label
+	window   time.Duration // its length
+}
+
+// New returns an engine with the rules that are enabled.
+func New(config Config) *Engine {
+	e := &Engine{config: config, cases: make(map[sampler.ID]*patient)}
+	if config.CPUBound.Enabled {
+		e.rules = append(e.rules, e.config.CPUBound.match)
+	}
+	if config.OOMRisk.Enabled {
+		e.rules = append(e.rules, e.config.OOMRisk.match)
+	}
+	return e
+}
+
+// Label returns what the process is diagnosed with, OK if nothing.
+func (e *Engine) Label(id sampler.ID) Label {
+	if p := e.cases[id]; p != nil {
+		return p.active
+	}
+	return OK
+}
+
+// Count returns how many processes carry each label.
+func (e *Engine) Count() (n [labels]int) {
+	for _, p := range e.cases {
+		n[p.active]++
+	}
+	return n
+}
+
+// Observe takes in the next window and returns what there is to say: in the
+// order of the snapshot's windows, then of the processes that are gone, by id.
+// An end comes before the start that takes its place. A snapshot without length
+// says nothing.
+func (e *Engine) Observe(s *sampler.Snapshot) []Event {
+	if s.Length <= 0 {
+		return nil
+	}
+	e.passes++
+	var events []Event
+	for i := range s.Windows {
+		w := &s.Windows[i]
+		findings := e.match(w, s)
+		p := e.cases[w.ID]
+		if p == nil {
+			if len(findings) == 0 {
+				continue
+			}
+			p = &patient{}
+			e.cases[w.ID] = p
+		}
+		p.process, p.pass = w.Process, e.passes
+		events = e.update(p, findings, s, events)
+		if p.active == OK && len(findings) == 0 {
+			delete(e.cases, w.ID)
+		}
+	}
+	return append(events, e.bury(s)...)
+}
+
+// match returns the findings of all rules, the most severe first.
+func (e *Engine) match(w *sampler.Window, s *sampler.Snapshot) []Finding {
+	var findings []Finding
+	for _, match := range e.rules {
+		if f, ok := match(w, s); ok {
+			findings = append(findings, f)
+		}
+	}
+	slices.SortFunc(findings, func(a, b Finding) int { return cmp.Compare(b.Label, a.Label) })
+	return findings
+}
+
+// update carries one process into the next window. A diagnosis gives way to a
+// more severe one at once, and to a lesser one when it ends itself.
+func (e *Engine) update(p *patient, findings []Finding, s *sampler.Snapshot, events []Event) []Event {
+	var matched [labels]*Finding
+	for i := range findings {
+		matched[findings[i].Label] = &findings[i]
+	}
+	for l := range matched {
+		if matched[l] == nil {
+			p.hits[l] = 0
+			if Label(l) != p.active {
+				p.onset[l] = time.Time{}
+			}
+			continue
+		}
+		p.hits[l]++
+		if p.onset[l].IsZero() {
+			p.onset[l] = s.End.Add(-s.Length)
+		}
+	}
+
+	if p.active != OK {
+		if matched[p.active] != nil {
+			p.misses = 0
+			p.evidence, p.window = gather(findings), s.Length
+		} else {
+			p.misses++
+		}
+	}
+	next := OK
+	for _, f := range findings {
+		if p.hits[f.Label] >= e.config.For {
+			next = f.Label
+			break
+		}
+	}
+	switch {
+	case p.active != OK && (next > p.active || p.misses >= e.config.ClearAfter):
+		events = append(events, p.end(s.End, fmt.Sprintf("%s is no longer %s", named(p.process), descriptions[p.active].words)))
+		if next != OK {
+			events = append(events, p.start(next, findings, s))
+		}
+	case p.active == OK && next != OK:
+		events = append(events, p.start(next, findings, s))
+	case p.active != OK && matched[p.active] != nil && e.config.RepeatInterval > 0 &&
+		s.End.Sub(p.said) >= e.config.RepeatInterval:
+		p.said = s.End
+		events = append(events, p.event(Ongoing, s.End, matched[p.active].Sentence))
+	}
+	return events
+}
+
+func (p *patient) start(label Label, findings []Finding, s *sampler.Snapshot) Event {
+	p.active, p.misses, p.said = label, 0, s.End
+	p.evidence, p.window = gather(findings), s.Length
+	i := slices.IndexFunc(findings, func(f Finding) bool { return f.Label == label })
+	return p.event(Started, s.End, findings[i].Sentence)
+}
+
+func (p *patient) end(at time.Time, sentence string) Event {
+	e := p.event(Ended, at, sentence)
+	e.Sentence += fmt.Sprintf("; it was for %s", e.Duration.Round(100*time.Millisecond))
+	p.active, p.misses, p.onset[e.Label] = OK, 0, time.Time{}
+	return e
+}
+
+func (p *patient) event(state State, at time.Time, sentence string) Event {
+	return Event{
+		Process:  p.process,
+		Label:    p.active,
+		State:    state,
+		Sentence: sentence,
+		Duration: at.Sub(p.onset[p.active]),
+		Window:   p.window,
+		Evidence: p.evidence,
+	}
+}
+
+// bury ends the diagnoses of processes that are gone.
+func (e *Engine) bury(s *sampler.Snapshot) []Event {
+	var events []Event
+	for id, p := range e.cases {
+		if p.pass == e.passes {
+			continue
+		}
+		delete(e.cases, id)
+		if p.active != OK {
+			events = append(events, p.end(s.End, fmt.Sprintf("%s has exited and is no longer %s",
+				named(p.process), descriptions[p.active].words)))
+		}
+	}
+	slices.SortFunc(events, func(a, b Event) int {
+		return cmp.Or(cmp.Compare(a.Process.Pid, b.Process.Pid), cmp.Compare(a.Process.Start, b.Process.Start))
+	})
+	return events
+}
+
+// gather returns the evidence of all findings, each signal once.
+func gather(findings []Finding) []Evidence {
+	var all []Evidence
+	for _, f := range findings {
+		for _, e := range f.Evidence {
+			if !slices.ContainsFunc(all, func(have Evidence) bool { return have.Name == e.Name }) {
+				all = append(all, e)
+			}
+		}
+	}
+	return all
+}
+
+// named returns a process as people write it: postgres (812).
+func named(p sampler.Process) string { return fmt.Sprintf("%s (%d)", p.Name, p.Pid) }
