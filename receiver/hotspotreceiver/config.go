@@ -1,0 +1,78 @@
+package hotspotreceiver
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+
+	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
+)
+
+const (
+	minInterval = 100 * time.Millisecond
+	maxInterval = time.Hour
+)
+
+// Config is the hotspot: block of the collector's configuration.
+type Config struct {
+	// CollectionInterval is how often the kernel is read: the length of a window.
+	CollectionInterval time.Duration `mapstructure:"collection_interval"`
+	// InitialDelay is how long after the start the first reading is taken. The
+	// first window ends one interval later.
+	InitialDelay time.Duration `mapstructure:"initial_delay"`
+	// ErrorMode is what happens when the kernel cannot be watched.
+	ErrorMode ErrorMode `mapstructure:"error_mode"`
+	// KernelThreads exports the kernel's own threads as well. They are diagnosed
+	// in any case, and exported while they are.
+	KernelThreads bool `mapstructure:"kernel_threads"`
+	// Diagnosis has the numbers of every rule.
+	Diagnosis diagnosis.Config `mapstructure:"diagnosis"`
+
+	metadata.MetricsBuilderConfig `mapstructure:",squash"`
+	metadata.LogsBuilderConfig    `mapstructure:",squash"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// ErrorMode is what happens when the kernel cannot be watched.
+type ErrorMode string
+
+// The error modes.
+const (
+	// PropagateErrors fails the start of the collector.
+	PropagateErrors ErrorMode = "propagate"
+	// IgnoreErrors keeps the collector running without the receiver, whose status
+	// is PermanentError.
+	IgnoreErrors ErrorMode = "ignore"
+)
+
+func createDefaultConfig() component.Config {
+	return &Config{
+		CollectionInterval:   5 * time.Second,
+		InitialDelay:         time.Second,
+		ErrorMode:            PropagateErrors,
+		Diagnosis:            diagnosis.DefaultConfig(),
+		MetricsBuilderConfig: metadata.NewDefaultMetricsBuilderConfig(),
+		LogsBuilderConfig:    metadata.DefaultLogsBuilderConfig(),
+	}
+}
+
+// Validate returns an error for each key that is out of its range.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.CollectionInterval < minInterval || c.CollectionInterval > maxInterval {
+		errs = append(errs, fmt.Errorf("collection_interval: must be between %v and %v, is %v",
+			minInterval, maxInterval, c.CollectionInterval))
+	}
+	if c.InitialDelay < 0 || c.InitialDelay > maxInterval {
+		errs = append(errs, fmt.Errorf("initial_delay: must be between 0s and %v, is %v", maxInterval, c.InitialDelay))
+	}
+	if c.ErrorMode != PropagateErrors && c.ErrorMode != IgnoreErrors {
+		errs = append(errs, fmt.Errorf("error_mode: must be %s or %s, is %q", PropagateErrors, IgnoreErrors, c.ErrorMode))
+	}
+	return errors.Join(errs...)
+}

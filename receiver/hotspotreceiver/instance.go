@@ -1,0 +1,145 @@
+package hotspotreceiver
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/receiver"
+	"go.uber.org/zap"
+)
+
+// instances holds the one instance behind the metrics and the logs pipeline of
+// a configuration: the kernel is read once for both. The collector makes a new
+// *Config each time it loads its configuration.
+type instances struct {
+	open opener
+	mu   sync.Mutex
+	of   map[*Config]*instance
+}
+
+func newInstances(open opener) *instances {
+	return &instances{open: open, of: make(map[*Config]*instance)}
+}
+
+func (s *instances) get(config *Config, set receiver.Settings) (*instance, error) {
+	if err := checkPlatform(runtime.GOOS); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := s.of[config]; i != nil {
+		return i, nil
+	}
+	w, err := newWatch(config, set)
+	if err != nil {
+		return nil, err
+	}
+	i := &instance{watch: w, open: s.open, config: config, log: set.Logger}
+	i.remove = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.of, config)
+	}
+	w.report = i.report
+	s.of[config] = i
+	return i, nil
+}
+
+// instance is started by the first of its pipelines and stopped by the first
+// that shuts down; its status is that of all of them.
+type instance struct {
+	watch  *watch
+	open   opener
+	config *Config
+	log    *zap.Logger
+	remove func()
+
+	mu       sync.Mutex
+	hosts    []component.Host
+	status   *componentstatus.Event // the last reported, nil before
+	started  bool
+	startErr error
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when the loop has ended
+	close    func() error
+}
+
+// Start begins to watch the host. Under error_mode: ignore it never fails.
+func (i *instance) Start(_ context.Context, host component.Host) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.hosts = append(i.hosts, host)
+	if i.started {
+		if i.status != nil {
+			componentstatus.ReportStatus(host, i.status)
+		}
+		return i.startErr
+	}
+	i.started = true
+	err := i.run()
+	switch {
+	case err == nil:
+		return nil
+	case i.config.ErrorMode == IgnoreErrors:
+		// A status alone nobody sees.
+		i.log.Error("The hotspot receiver does nothing: the host cannot be watched", zap.Error(err))
+		i.reportLocked(componentstatus.NewPermanentErrorEvent(err))
+		return nil
+	default:
+		i.startErr = err
+		return err
+	}
+}
+
+func (i *instance) run() error {
+	eyes, err := i.open()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	i.cancel, i.done, i.close = cancel, done, eyes.close
+	go func() {
+		defer close(done)
+		i.watch.run(ctx, eyes)
+	}()
+	return nil
+}
+
+// Shutdown ends the watch and unloads the BPF programs. It waits for a batch on
+// its way as long as ctx allows.
+func (i *instance) Shutdown(ctx context.Context) error {
+	i.remove()
+	i.mu.Lock()
+	cancel, done, unload := i.cancel, i.done, i.close
+	i.cancel, i.done, i.close = nil, nil, nil
+	i.mu.Unlock()
+	if cancel == nil {
+		return nil
+	}
+	cancel()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), unload())
+	}
+	return unload()
+}
+
+// report tells every pipeline's host of a change of status.
+func (i *instance) report(event *componentstatus.Event) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.reportLocked(event)
+}
+
+func (i *instance) reportLocked(event *componentstatus.Event) {
+	i.status = event
+	for _, host := range i.hosts {
+		componentstatus.ReportStatus(host, event)
+	}
+}

@@ -1,0 +1,168 @@
+package hotspotreceiver
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/hotspot-otel/hotspot/bpf"
+	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/internal/identity"
+	"github.com/hotspot-otel/hotspot/internal/sampler"
+	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
+)
+
+// eyes is what the watch sees the host with.
+type eyes struct {
+	kernel sampler.Kernel
+	host   sampler.Host
+	whose  identifier
+	close  func() error
+}
+
+// opener loads the BPF programs and opens /proc.
+type opener func() (*eyes, error)
+
+// identifier tells whose a process is; package identity has it.
+type identifier interface {
+	Of(sampler.Process) identity.Identity
+	EndPass()
+}
+
+// watch is the loop: one reading of the kernel an interval, through all stages.
+type watch struct {
+	config    *Config
+	log       *zap.Logger
+	obs       *receiverhelper.ObsReport
+	telemetry *metadata.TelemetryBuilder
+	report    func(*componentstatus.Event)
+
+	metrics   *metricsWriter
+	logs      *logsWriter
+	metricsTo consumer.Metrics // nil without a metrics pipeline
+	logsTo    consumer.Logs    // nil without a logs pipeline
+
+	failing bool // the last pass failed
+}
+
+func newWatch(config *Config, set receiver.Settings) (*watch, error) {
+	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID:             set.ID,
+		ReceiverCreateSettings: set,
+	})
+	if err != nil {
+		return nil, err
+	}
+	telemetry, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
+	if err != nil {
+		return nil, err
+	}
+	return &watch{
+		config:    config,
+		log:       set.Logger,
+		obs:       obs,
+		telemetry: telemetry,
+		metrics:   newMetricsWriter(config, set),
+		logs:      newLogsWriter(config, set),
+	}, nil
+}
+
+// run takes windows until ctx ends.
+func (w *watch) run(ctx context.Context, see *eyes) {
+	samples := sampler.New(see.kernel, see.host, w.config.Diagnosis.OOMRisk.Windows)
+	engine := diagnosis.New(w.config.Diagnosis)
+
+	timer := time.NewTimer(w.config.InitialDelay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+	}
+	ticker := time.NewTicker(w.config.CollectionInterval)
+	defer ticker.Stop()
+	for {
+		w.collect(ctx, see, samples, engine)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// collect takes one window and sends what there is to say of it.
+func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler, engine *diagnosis.Engine) {
+	began := time.Now()
+	snapshot, err := samples.Sample()
+	if err != nil {
+		w.failed(ctx, err)
+		return
+	}
+	w.recovered()
+	w.telemetry.HotspotCensusDuration.Record(ctx, time.Since(began).Seconds())
+	w.telemetry.HotspotCensusThreads.Record(ctx, int64(snapshot.Threads))
+	if snapshot.Length <= 0 {
+		return // the first: there is nothing to compare it with
+	}
+	events := engine.Observe(snapshot)
+	if w.metricsTo != nil {
+		w.sendMetrics(ctx, see.whose, snapshot, engine)
+	}
+	if w.logsTo != nil && len(events) > 0 {
+		w.sendLogs(ctx, see.whose, snapshot, events)
+	}
+	see.whose.EndPass()
+}
+
+func (w *watch) sendMetrics(ctx context.Context, whose identifier, snapshot *sampler.Snapshot, engine *diagnosis.Engine) {
+	batch, processes := w.metrics.write(whose, snapshot, engine)
+	w.telemetry.HotspotProcessesExported.Record(ctx, int64(processes))
+	points := batch.DataPointCount()
+	ctx = w.obs.StartMetricsOp(ctx)
+	err := w.metricsTo.ConsumeMetrics(ctx, batch)
+	w.obs.EndMetricsOp(ctx, metadata.Type.String(), points, err)
+}
+
+func (w *watch) sendLogs(ctx context.Context, whose identifier, snapshot *sampler.Snapshot, events []diagnosis.Event) {
+	batch := w.logs.write(whose, snapshot, events)
+	records := batch.LogRecordCount()
+	if records == 0 {
+		return
+	}
+	ctx = w.obs.StartLogsOp(ctx)
+	err := w.logsTo.ConsumeLogs(ctx, batch)
+	w.obs.EndLogsOp(ctx, metadata.Type.String(), records, err)
+}
+
+// failed counts every pass that fails and logs the first in a row.
+func (w *watch) failed(ctx context.Context, err error) {
+	reason := metadata.AttributeHotspotCensusErrorPassFailed
+	if errors.Is(err, bpf.ErrRecord) {
+		reason = metadata.AttributeHotspotCensusErrorRecordTruncated
+	}
+	w.telemetry.HotspotCensusErrors.Add(ctx, 1, metric.WithAttributes(attribute.String("hotspot.census.error", reason.String())))
+	if w.failing {
+		return
+	}
+	w.failing = true
+	w.log.Error("No window: the kernel could not be read; will go on trying", zap.Error(err))
+	w.report(componentstatus.NewRecoverableErrorEvent(err))
+}
+
+func (w *watch) recovered() {
+	if !w.failing {
+		return
+	}
+	w.failing = false
+	w.log.Info("The kernel can be read again")
+	w.report(componentstatus.NewEvent(componentstatus.StatusOK))
+}
