@@ -44,7 +44,8 @@ func explain(err error) error {
 	}
 	var verifier *ebpf.VerifierError
 	if errors.As(err, &verifier) {
-		return fmt.Errorf("the kernel's verifier refused the program; please report this with kernel %s: %+v", f.release, verifier)
+		return fmt.Errorf("the kernel's verifier refused the program; please report this with kernel %s: %w\n%s",
+			f.release, err, strings.Join(verifier.Log, "\n"))
 	}
 	return err
 }

@@ -27,8 +27,12 @@ func (c *CPUBoundConfig) match(w *sampler.Window, s *sampler.Snapshot) (Finding,
 	sentence := fmt.Sprintf("%s is limited by the CPU: it used %.1f of the host's %d CPUs over the last %.1f s",
 		named(w.Process), s.Share(w.Used.CPU()), s.CPUs, length)
 	if byThread {
-		sentence = fmt.Sprintf("%s is limited by the CPU: its busiest thread (%d) ran for %.1f s of the last %.1f s",
-			named(w.Process), w.Busiest.TID, w.Busiest.CPU.Seconds(), length)
+		thread := "it"
+		if w.Threads > 1 {
+			thread = fmt.Sprintf("its busiest thread (%d)", w.Busiest.TID)
+		}
+		sentence = fmt.Sprintf("%s is limited by the CPU: %s ran for %.1f s of the last %.1f s",
+			named(w.Process), thread, w.Busiest.CPU.Seconds(), length)
 		if wait := w.Busiest.RunQueue.Seconds(); wait >= 0.05*length {
 			sentence += fmt.Sprintf(" and waited %.1f s for a CPU", wait)
 		}

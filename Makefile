@@ -1,0 +1,99 @@
+# hotspot. `make help` lists the targets. Users need Go and make only: the BPF
+# objects are committed, clang is for those who change bpf/.
+
+# Binaries are copied between hosts: no C library. The version is stamped from
+# git describe below; Go's own look at git fails in a checkout of another user.
+export CGO_ENABLED := 0
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+# Newer sets have holes. go mod tidy takes the newest of a module that was not
+# required before, and ocb would mix it with the rest: lint looks at go.mod.
+COLLECTOR := v0.159.0 v1.65.0
+OTEL := go tool -modfile=tools/otel/go.mod
+LINT := go tool -modfile=tools/lint/go.mod
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+# The newest tag v1.2.3 and what came after it; without a tag what the manifest says.
+VERSION ?= $(patsubst v%,%,$(shell git describe --tags --dirty --match 'v[0-9]*' 2>/dev/null))
+
+FULL := _build/otelcol-hotspot
+SLIM := _build/otelcol-hotspot-slim
+SOURCES := go.mod go.sum $(shell find bpf internal receiver -name '*.o' -o -name '*.go' ! -name '*_test.go')
+BPF_C := $(wildcard bpf/*.[ch])
+GO_DIRS := $(wildcard *.go bpf internal receiver e2e testdata)
+
+# The go:generate lines pin the version of clang: other versions give other
+# objects, and CI compares the committed ones with its own.
+CLANG := $(shell sed -n 's|^//go:generate.* -cc clang-\([0-9]*\) .*|\1|p' bpf/*.go | sort -u)
+BPF_PACKAGES := clang-$(CLANG) clang-format-$(CLANG) llvm-$(CLANG) libbpf-dev
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help run test build slim generate lint e2e bench clean bpf-packages
+
+# help: list the targets
+help:
+	@sed -n 's/^# \([a-z0-9]*\): /\1: /p' Makefile | awk -F': ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+# run: run the collector with otelcol-config.yaml (sudo asks when you are not root); builds it first
+RUN := $(or $(wildcard $(FULL)),$(SLIM))
+run: $(RUN)
+	@echo 'Watching this host; the first window ends in 5 seconds, Ctrl-C stops.'
+	$(SUDO) $(RUN) --config=otelcol-config.yaml
+
+# test: run the Go tests; as root also those that need the kernel
+# -count=1: the test cache knows nothing of the kernel.
+test:
+	@test "$$(id -u)" = 0 || echo 'Not root: tests that need the kernel are skipped. For all: sudo env PATH="$$PATH" make test'
+	go test -count=1 ./...
+	$(if $(wildcard testdata/workload),go vet ./testdata/workload/...)
+
+# build: build the full distribution, _build/otelcol-hotspot (5 to 10 minutes the first time)
+build: $(FULL)
+
+# slim: build the small one, _build/otelcol-hotspot-slim (2 minutes the first time)
+slim: $(SLIM)
+
+# ocb sets -trimpath and -ldflags='-s -w'. It reads the environment as well as
+# the manifest, dots and all, which only env(1) can set.
+$(FULL): builder-config.yaml
+$(SLIM): builder-config.slim.yaml
+$(FULL) $(SLIM): tools/otel/go.mod $(SOURCES)
+	@mkdir -p _build
+	@echo "Building $@: minutes the first time, seconds later"
+	env $(if $(VERSION),dist.version=$(VERSION)) $(OTEL) builder --config=$(filter builder-config%,$^)
+	@mv $(subst otelcol-hotspot,dist,$@)/$(@F) $@
+
+# generate: rebuild the BPF objects and what mdatagen makes of metadata.yaml
+generate: bpf-packages
+	go generate ./bpf/...
+	cd receiver/hotspotreceiver && go tool -modfile=../../tools/otel/go.mod mdatagen metadata.yaml
+
+# lint: vet, formatting, golangci-lint; clang-format for bpf/
+lint: bpf-packages
+	@! grep go.opentelemetry.io/collector go.mod | grep -v $(addprefix -e ,$(COLLECTOR)) || \
+		{ echo "go.mod: these are not the versions the distribution is built from, $(COLLECTOR)"; exit 1; }
+	go vet ./...
+	@files=$$(gofmt -l $(GO_DIRS)); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }
+	$(LINT) golangci-lint run ./...
+	clang-format-$(CLANG) --dry-run -Werror $(BPF_C)
+
+# e2e: test the full distribution from outside
+e2e: $(FULL)
+	HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1 -v ./e2e/...
+
+# bench: run the benchmarks
+bench:
+	go test -run='^$$' -bench=. -benchmem ./...
+
+# clean: remove what was built
+clean:
+	rm -rf _build
+
+bpf-packages:
+	@missing=; for p in $(BPF_PACKAGES); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	test -z "$$missing" && exit; \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { echo "Please install:$$missing (Debian's names)"; exit 1; }; \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing
