@@ -24,6 +24,7 @@ struct thread {
 	__u64 system; /* ratio is of use */
 	__u64 run_delay; /* runnable but not running, waits that are over */
 	__u64 waiting; /* and the one in progress */
+	__u64 queued; /* when that began, in the clock of cpu_id's run queue */
 	__u64 blkio_delay;
 	__u64 memory_delay;
 	__u64 minor_faults;
@@ -34,6 +35,8 @@ struct thread {
 	__u32 pid; /* the process: the kernel's tgid */
 	__u32 flags; /* PF_* */
 	__u32 has_process; /* struct process follows */
+	__u32 cpu_id; /* where it runs or waits */
+	__u32 unused;
 	__u8 comm[TASK_COMM_LEN]; /* ends with a NUL */
 };
 
@@ -86,6 +89,8 @@ static __always_inline void read_thread(struct thread *r,
 	r->system = t->stime;
 	r->run_delay = task_run_delay(t);
 	r->waiting = task_waiting(t);
+	r->queued = r->waiting ? task_queued(t) : 0;
+	r->cpu_id = task_cpu(t);
 	r->blkio_delay = task_blkio_delay(t);
 	r->memory_delay = task_memory_delay(t);
 	r->minor_faults = t->min_flt;
@@ -96,19 +101,6 @@ static __always_inline void read_thread(struct thread *r,
 	r->pid = t->tgid;
 	r->flags = t->flags;
 	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm), t->comm);
-}
-
-static __always_inline void read_cgroups(struct process *r,
-					 const struct task_struct *t)
-{
-	const struct cgroup_subsys_state *cpu = task_css(t, cpu_cgrp_id);
-	const struct cgroup_subsys_state *memory = task_css(t, memory_cgrp_id);
-
-	r->cgroup = t->cgroups->dfl_cgrp->kn->id;
-	if (cpu)
-		r->cpu_cgroup = cpu->cgroup->kn->id;
-	if (memory)
-		r->memory_cgroup = memory->cgroup->kn->id;
 }
 
 static __always_inline void read_quota(struct process *r,
@@ -151,7 +143,9 @@ static __always_inline void read_process(struct process *r,
 		r->shmem_pages = mm_pages(mm, MM_SHMEMPAGES);
 		r->swap_entries = mm_pages(mm, MM_SWAPENTS);
 	}
-	read_cgroups(r, t);
+	r->cgroup = task_cgroup(t);
+	r->cpu_cgroup = css_cgroup(task_css(t, cpu_cgrp_id));
+	r->memory_cgroup = css_cgroup(task_css(t, memory_cgrp_id));
 	read_quota(r, t);
 }
 

@@ -48,6 +48,7 @@ type censusThread struct {
 	System       uint64
 	RunDelay     uint64
 	Waiting      uint64
+	Queued       uint64
 	BlkioDelay   uint64
 	MemoryDelay  uint64
 	MinorFaults  uint64
@@ -58,6 +59,8 @@ type censusThread struct {
 	Pid          uint32
 	Flags        uint32
 	HasProcess   uint32
+	CpuId        uint32
+	Unused       uint32
 	Comm         [16]uint8
 }
 

@@ -22,6 +22,19 @@ typedef __u32 __be32;
 typedef __u32 __wsum;
 typedef _Bool bool;
 
+/* uapi/linux/bpf.h */
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+enum {
+	BPF_NOEXIST = 1,
+};
+enum {
+	BPF_RB_NO_WAKEUP = 1,
+};
+
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
@@ -84,6 +97,7 @@ struct task_group {
 /* A CPU's run queue and its own clock, in ns. */
 struct rq {
 	__u64 clock;
+	int cpu;
 };
 
 struct cfs_rq {
@@ -173,23 +187,43 @@ static __always_inline __u64 task_run_delay(const struct task_struct *t)
 	return t->sched_info.run_delay;
 }
 
+/* When the task began to wait for a CPU, in the clock of the run queue it is
+ * on; 0 if it runs or sleeps. */
+static __always_inline __u64 task_queued(const struct task_struct *t)
+{
+	if (!bpf_core_field_exists(t->sched_info.last_queued))
+		return 0;
+	return t->sched_info.last_queued;
+}
+
+static __always_inline const struct rq *task_rq(const struct task_struct *t)
+{
+	if (!bpf_core_field_exists(t->se.cfs_rq))
+		return 0;
+	return t->se.cfs_rq->rq;
+}
+
+/* The CPU the task runs or waits on. */
+static __always_inline __u32 task_cpu(const struct task_struct *t)
+{
+	const struct rq *rq = task_rq(t);
+
+	return rq ? rq->cpu : 0;
+}
+
 /*
  * How long the task has waited for a CPU since it was last queued, in ns; 0 if
- * it runs or sleeps. last_queued is in the clock of the run queue the task is
- * on, which stands still between two scheduler events of that CPU: the result
- * is at most a tick short, never too long.
+ * it runs or sleeps. The run queue's clock stands still between two scheduler
+ * events of that CPU: the result is at most a tick short, never too long.
  */
 static __always_inline __u64 task_waiting(const struct task_struct *t)
 {
-	__u64 queued, now;
+	const struct rq *rq = task_rq(t);
+	__u64 queued = task_queued(t), now;
 
-	if (!bpf_core_field_exists(t->sched_info.last_queued) ||
-	    !bpf_core_field_exists(t->se.cfs_rq))
+	if (!queued || !rq)
 		return 0;
-	queued = t->sched_info.last_queued;
-	if (!queued)
-		return 0;
-	now = t->se.cfs_rq->rq->clock;
+	now = rq->clock;
 	return now > queued ? now - queued : 0;
 }
 
@@ -246,5 +280,15 @@ static __always_inline __u64 not_negative(__s64 n)
 		 (t)->cgroups->subsys[bpf_core_enum_value(               \
 			 enum cgroup_subsys_id, controller)] :           \
 		 (struct cgroup_subsys_state *)0)
+
+static __always_inline __u64 css_cgroup(const struct cgroup_subsys_state *css)
+{
+	return css ? css->cgroup->kn->id : 0;
+}
+
+static __always_inline __u64 task_cgroup(const struct task_struct *t)
+{
+	return t->cgroups->dfl_cgrp->kn->id;
+}
 
 #endif

@@ -1,0 +1,219 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+)
+
+type (
+	// Pair is a process that waited and one that ran meanwhile, by process id.
+	Pair = contentionPair
+	// Charge is what the aggressor of a pair did to its victim, since the
+	// program was loaded or the pair forgotten: struct charge of
+	// contention.bpf.c.
+	Charge = contentionCharge
+	// Victim is how a process waited, in all: struct victim of contention.bpf.c.
+	Victim = contentionVictim
+	// ContentionLoss is what found no room in the kernel: struct loss of
+	// contention.bpf.c.
+	ContentionLoss = contentionLoss
+)
+
+// ContentionOptions sizes the contention program.
+type ContentionOptions struct {
+	// MinWait is the shortest wait that is looked into.
+	MinWait time.Duration
+	// MaxPairs is how many pairs, and how many victims, the kernel keeps.
+	MaxPairs uint32
+}
+
+// Contention tells who ran while a process waited for its CPU. It is not safe
+// for concurrent use.
+type Contention struct {
+	objects struct {
+		Contention *ebpf.Program  `ebpf:"contention"`
+		Histories  *ebpf.Map      `ebpf:"histories"`
+		Pairs      *ebpf.Map      `ebpf:"pairs"`
+		Victims    *ebpf.Map      `ebpf:"victims"`
+		Losses     *ebpf.Variable `ebpf:"losses"`
+	}
+	link      link.Link
+	minWait   time.Duration
+	histories map[uint32]*contentionHistory // read since the last Read, by CPU
+	spare     []*contentionHistory
+
+	pairs   batch[Pair, Charge]
+	victims batch[uint32, Victim]
+}
+
+// OpenContention loads the program and attaches it to every context switch.
+func OpenContention(o ContentionOptions) (*Contention, error) {
+	spec, err := loadContention()
+	if err != nil {
+		return nil, err
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count the CPUs: %w", err)
+	}
+	spec.Maps["histories"].MaxEntries = uint32(cpus)
+	spec.Maps["pairs"].MaxEntries = o.MaxPairs
+	spec.Maps["victims"].MaxEntries = o.MaxPairs
+	if err := spec.Variables["min_wait"].Set(uint64(o.MinWait)); err != nil {
+		return nil, fmt.Errorf("set the shortest wait: %w", err)
+	}
+	c := &Contention{minWait: o.MinWait, histories: make(map[uint32]*contentionHistory)}
+	if err := spec.LoadAndAssign(&c.objects, nil); err != nil {
+		return nil, fmt.Errorf("load the contention program: %w", err)
+	}
+	c.link, err = link.AttachTracing(link.TracingOptions{Program: c.objects.Contention, AttachType: ebpf.AttachTraceRawTp})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("attach the contention program: %w", err), c.close())
+	}
+	return c, nil
+}
+
+// MinWait returns the shortest wait that is looked into.
+func (c *Contention) MinWait() time.Duration { return c.minWait }
+
+// Read calls pair with every pair and victim with every victim the kernel
+// keeps. All counts go on: nothing is cleared by reading it.
+func (c *Contention) Read(pair func(Pair, Charge), victim func(pid uint32, v Victim)) error {
+	for cpu, h := range c.histories {
+		c.spare = append(c.spare, h)
+		delete(c.histories, cpu)
+	}
+	if err := c.pairs.each(c.objects.Pairs, pair); err != nil {
+		return fmt.Errorf("read the pairs: %w", err)
+	}
+	if err := c.victims.each(c.objects.Victims, victim); err != nil {
+		return fmt.Errorf("read the victims: %w", err)
+	}
+	return nil
+}
+
+// InProgress calls charge with who has run on a CPU from queued until now, both
+// in the clock of its run queue: whom a task waits behind that has not been put
+// on yet. by is 0 for the idle task. A process may come more than once.
+func (c *Contention) InProgress(cpu uint32, queued, now uint64, charge func(by uint32, ns uint64)) error {
+	h := c.histories[cpu]
+	if h == nil {
+		if n := len(c.spare); n > 0 {
+			h, c.spare = c.spare[n-1], c.spare[:n-1]
+		} else {
+			h = new(contentionHistory)
+		}
+		if err := c.objects.Histories.Lookup(cpu, h); err != nil {
+			c.spare = append(c.spare, h)
+			return fmt.Errorf("read the run slices of CPU %d: %w", cpu, err)
+		}
+		c.histories[cpu] = h
+	}
+	h.lookBack(queued, now, charge)
+	return nil
+}
+
+// lookBack does what charge_slice of contention.bpf.c does, for a wait that
+// goes on: the last part of it is behind the process that runs now. The kernel
+// goes on writing while it is read, so a slice need not make sense.
+func (h *contentionHistory) lookBack(queued, now uint64, charge func(by uint32, ns uint64)) {
+	const n = uint64(len(h.Slices))
+	if last := max(h.Slices[h.Head%n].End, queued); now > last {
+		charge(h.Pid, now-last)
+	}
+	for pos := h.Head; pos > h.Head-(n-1); pos-- {
+		s, begin := &h.Slices[pos%n], h.Slices[(pos-1)%n].End
+		if begin == 0 || s.End <= queued || s.End < begin {
+			return
+		}
+		from, to := max(begin, queued), min(s.End, now)
+		if to > from {
+			s.share(to-from, s.End-begin, charge)
+		}
+		if begin <= queued {
+			return
+		}
+	}
+}
+
+// share divides part of a slice among those who took turns in it.
+func (s *contentionSlice) share(part, span uint64, charge func(by uint32, ns uint64)) {
+	if s.Used <= 1 {
+		charge(s.Pid[0], part)
+		return
+	}
+	for i := range min(int(s.Used), len(s.Pid)) {
+		charge(s.Pid[i], uint64(s.Ns[i])*part/span)
+	}
+}
+
+// Forget removes a pair and returns what had been charged to it since it was
+// last read, too; false if there was none.
+func (c *Contention) Forget(p Pair) (Charge, bool) {
+	var last Charge
+	err := c.objects.Pairs.LookupAndDelete(p, &last)
+	if errors.Is(err, ebpf.ErrNotSupported) { // before 5.14
+		err = errors.Join(c.objects.Pairs.Lookup(p, &last), c.objects.Pairs.Delete(p))
+	}
+	return last, err == nil
+}
+
+// ForgetVictim removes what is kept of a process that is gone.
+func (c *Contention) ForgetVictim(pid uint32) {
+	// Not there is as good as removed.
+	_ = c.objects.Victims.Delete(pid)
+}
+
+// Lost returns what found no room so far.
+func (c *Contention) Lost() (ContentionLoss, error) {
+	var l ContentionLoss
+	if err := c.objects.Losses.Get(&l); err != nil {
+		return l, fmt.Errorf("read the losses: %w", err)
+	}
+	return l, nil
+}
+
+// Close detaches and unloads the program.
+func (c *Contention) Close() error { return errors.Join(c.link.Close(), c.close()) }
+
+func (c *Contention) close() error {
+	return errors.Join(
+		c.objects.Contention.Close(),
+		c.objects.Histories.Close(),
+		c.objects.Pairs.Close(),
+		c.objects.Victims.Close(),
+	)
+}
+
+// batch reads a whole map in few system calls, into memory it keeps.
+type batch[K, V any] struct {
+	keys   []K
+	values []V
+}
+
+// each calls visit with every entry. One that is added meanwhile may be left
+// out; one that is there all along comes once.
+func (b *batch[K, V]) each(m *ebpf.Map, visit func(K, V)) error {
+	if b.keys == nil {
+		n := min(m.MaxEntries(), 4096)
+		b.keys, b.values = make([]K, n), make([]V, n)
+	}
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&cursor, b.keys, b.values, nil)
+		end := errors.Is(err, ebpf.ErrKeyNotExist)
+		if err != nil && !end {
+			return err
+		}
+		for i := range n {
+			visit(b.keys[i], b.values[i])
+		}
+		if end {
+			return nil
+		}
+	}
+}
