@@ -13,14 +13,17 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-#define SLICES 256 /* a power of two */
-#define SLOTS 4
-#define SHORT_NS 250000
+#define LEVELS 3
+#define SLICES 64 /* a power of two */
+#define SLOTS 8
+#define NOBODY 0xffffffff /* the pid of a free slot */
+#define OVERS 64 /* a power of two */
 
 /*
  * What ran on a CPU up to end, from the end of the slice before. One process
- * for however long; or up to SLOTS that took turns within SHORT_NS, so that
- * tasks that switch every few microseconds do not flush the history.
+ * for however long; or up to SLOTS that took turns within the resolution of
+ * the level, so that tasks that switch every few microseconds do not flush the
+ * history.
  */
 struct slice {
 	__u64 end; /* 0: never written */
@@ -30,13 +33,32 @@ struct slice {
 	__u32 unused;
 };
 
-/* The last run slices of one CPU. Only that CPU writes it. */
+/* A ring; the newest slice is at head % SLICES. */
+struct level {
+	__u64 head;
+	struct slice slices[SLICES];
+};
+
+/* A wait that is over and charged, as its task and the time it was queued. */
+struct over {
+	__u64 queued;
+	__s32 tid;
+	__u32 unused;
+};
+
+/*
+ * What ran on one CPU, the newest in detail. A slice that a level has no more
+ * room for is folded into the next, of 16 times coarser resolution: 192 slices
+ * reach seconds back even where thousands of tasks a second take turns. Only
+ * that CPU writes it.
+ */
 struct history {
-	__u64 head; /* slices ever begun; the last is at head % SLICES */
+	struct level levels[LEVELS];
 	__u64 involuntary; /* nivcsw of the running task when it was put on */
 	__u32 pid; /* the process of that task */
 	__s32 tid; /* and the task */
-	struct slice slices[SLICES];
+	__u64 waits; /* ever looked into; the last is at (waits - 1) % OVERS */
+	struct over overs[OVERS];
 };
 
 struct {
@@ -99,6 +121,14 @@ const volatile __u64 min_wait = 1000000;
 const struct slice *slice_type __attribute__((unused));
 const struct loss *loss_type __attribute__((unused));
 
+/* Of the first level; each further one is 16 times coarser. */
+#define RESOLUTION_NS 250000ULL
+
+static __always_inline struct slice *newest(struct level *l)
+{
+	return &l->slices[l->head % SLICES];
+}
+
 static __always_inline struct victim *victim_of(__u32 pid)
 {
 	static const struct victim none;
@@ -147,23 +177,32 @@ static __always_inline void charge(struct victim *v, __u32 pid, __u32 by, __u64 
 }
 
 /*
- * Charges what the slice at pos and the wait since queued have in common.
- * Returns when the slice began, 0 if that is not known. Global, and given what
- * it needs by number, so that the verifier looks at it once and not once for
- * each step back.
+ * Charges what one slice, counted back from the newest over all levels, and the
+ * wait since queued have in common. Returns when the slice began, 0 if that is
+ * not known. Global, and given what it needs by number, so that the verifier
+ * looks at it once and not once for each step back.
  */
-__noinline __u64 charge_slice(__u32 cpu, __u64 pos, __u32 pid, __u64 queued)
+__noinline __u64 charge_slice(__u32 cpu, __u32 back, __u32 pid, __u64 queued)
 {
 	struct history *h = bpf_map_lookup_elem(&histories, &cpu);
 	struct victim *v = bpf_map_lookup_elem(&victims, &pid);
+	__u32 n = back / SLICES, i = back % SLICES;
 	__u64 begin, span, part;
+	const struct level *l;
 	const struct slice *s;
-	__u32 i;
 
-	if (!h || !v)
+	if (!h || !v || n >= LEVELS)
 		return 0;
-	s = &h->slices[pos % SLICES];
-	begin = h->slices[(pos - 1) % SLICES].end;
+	l = &h->levels[n];
+	s = &l->slices[(l->head - i) % SLICES];
+	if (i < SLICES - 1)
+		begin = l->slices[(l->head - i - 1) % SLICES].end;
+	else {
+		/* Kept apart from n, or the verifier loses its bounds. */
+		n++;
+		barrier_var(n);
+		begin = n < LEVELS ? newest(&h->levels[n])->end : 0;
+	}
 	if (!begin || s->end <= queued)
 		return 0;
 	span = s->end - begin;
@@ -179,13 +218,18 @@ __noinline __u64 charge_slice(__u32 cpu, __u64 pos, __u32 pid, __u64 queued)
 }
 
 /* Looks back over who ran since the task was queued. */
-static __always_inline void look_back(__u32 cpu, __u64 head, __u32 pid,
-				      __u64 queued, __u64 now)
+static __always_inline void look_back(struct history *h, __u32 cpu,
+				      const struct task_struct *t, __u64 queued,
+				      __u64 now)
 {
+	struct over *over = &h->overs[h->waits++ % OVERS];
+	__u32 pid = t->tgid;
 	struct victim *v = victim_of(pid);
 	__u64 begin;
 	__u32 i;
 
+	over->queued = queued;
+	over->tid = t->pid;
 	if (!v) {
 		__sync_fetch_and_add(&losses.victims, 1);
 		__sync_fetch_and_add(&losses.victims_ns, now - queued);
@@ -193,9 +237,8 @@ static __always_inline void look_back(__u32 cpu, __u64 head, __u32 pid,
 	}
 	__sync_fetch_and_add(&v->total, now - queued);
 	__sync_fetch_and_add(&v->waits, 1);
-	/* The oldest slice serves only as the beginning of the next. */
-	for (i = 0; i < SLICES - 1; i++) {
-		begin = charge_slice(cpu, head - i, pid, queued);
+	for (i = 0; i < LEVELS * SLICES; i++) {
+		begin = charge_slice(cpu, i, pid, queued);
 		if (!begin)
 			break;
 		now = begin;
@@ -206,35 +249,135 @@ static __always_inline void look_back(__u32 cpu, __u64 head, __u32 pid,
 	__sync_fetch_and_add(&losses.cut, 1);
 }
 
-/* Writes down that pid ran from the end of the last slice until now. */
-static __always_inline void remember(struct history *h, __u32 pid, __u64 now)
+/* Adds a process to a slice; false if there is no slot left. */
+static __always_inline bool join(struct slice *s, __u32 pid, __u32 ns)
 {
-	struct slice *s = &h->slices[h->head % SLICES];
-	__u64 begin = h->slices[(h->head - 1) % SLICES].end;
-	__u64 ran = now - s->end;
 	__u32 i;
+
+	for (i = 0; i < SLOTS; i++) {
+		if (i == s->used) {
+			s->pid[i] = pid;
+			s->ns[i] = ns;
+			s->used = i + 1;
+			return true;
+		}
+		if (s->pid[i] == pid) {
+			s->ns[i] += ns;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* 1 if the two are the same, without a branch. */
+static __always_inline __u64 same(__u32 a, __u32 b)
+{
+	return 1 - (((__u64)(a ^ b) + 0xffffffff) >> 32);
+}
+
+/* How many of those in a slice are not in the other. Free slots hold NOBODY, so
+ * that it can do without branches, which the verifier would multiply. */
+static __always_inline __u64 missing(const struct slice *in,
+				     const struct slice *s)
+{
+	__u64 found, n = 0;
+	__u32 i, j;
+
+	for (i = 0; i < SLOTS; i++) {
+		found = same(s->pid[i], NOBODY);
+		for (j = 0; j < SLOTS; j++)
+			found |= same(s->pid[i], in->pid[j]);
+		n += 1 - found;
+	}
+	return n;
+}
+
+/* Adds a process to the newest slice of a level, which has room for it. Global:
+ * see charge_slice. */
+__noinline int join_level(__u32 cpu, __u32 n, __u32 pid, __u32 ns)
+{
+	struct history *h = bpf_map_lookup_elem(&histories, &cpu);
+
+	if (h && n < LEVELS)
+		join(newest(&h->levels[n]), pid, ns);
+	return 0;
+}
+
+/*
+ * Moves the oldest slice of level n - 1 to level n: into its newest slice, if
+ * they are of one process or short enough, else as a slice of its own. Returns
+ * whether level n has to make room first. Global: see charge_slice.
+ */
+__noinline int fold(__u32 cpu, __u32 n, __u32 roomy)
+{
+	struct history *h = bpf_map_lookup_elem(&histories, &cpu);
+	const struct slice *old;
+	const struct level *from;
+	struct level *to;
+	struct slice *s;
+	__u64 begin;
+	__u32 i;
+
+	if (!h || n < 1 || n >= LEVELS)
+		return 0;
+	from = &h->levels[n - 1];
+	old = &from->slices[(from->head + 1) % SLICES];
+	if (!old->end)
+		return 0;
+	to = &h->levels[n];
+	s = newest(to);
+	if (s->used == 1 && old->used == 1 && s->pid[0] == old->pid[0]) {
+		s->ns[0] += old->ns[0];
+		s->end = old->end;
+		return 0;
+	}
+	begin = to->slices[(to->head - 1) % SLICES].end;
+	if (begin && old->end - begin <= RESOLUTION_NS << (4 * n) &&
+	    s->used + missing(s, old) <= SLOTS) {
+		for (i = 0; i < SLOTS; i++)
+			if (i < old->used)
+				join_level(cpu, n, old->pid[i], old->ns[i]);
+		s->end = old->end;
+		return 0;
+	}
+	if (!roomy)
+		return 1;
+	to->head++;
+	*newest(to) = *old;
+	return 0;
+}
+
+/* Makes room for a slice in the first level. */
+static __always_inline void age(__u32 cpu)
+{
+	if (!fold(cpu, 1, false))
+		return;
+	fold(cpu, 2, true);
+	fold(cpu, 1, true);
+}
+
+/* Writes down that pid ran from the end of the last slice until now. */
+static __always_inline void remember(struct history *h, __u32 cpu, __u32 pid,
+				     __u64 now)
+{
+	struct level *l = &h->levels[0];
+	struct slice *s = newest(l);
+	__u64 ran = now - s->end;
 
 	if (s->used == 1 && s->pid[0] == pid) {
 		s->ns[0] += ran;
 		s->end = now;
 		return;
 	}
-	if (now - begin <= SHORT_NS) {
-		for (i = 0; i < SLOTS; i++) {
-			if (i < s->used && s->pid[i] != pid)
-				continue;
-			if (i >= s->used) {
-				s->pid[i] = pid;
-				s->ns[i] = 0;
-				s->used = i + 1;
-			}
-			s->ns[i] += ran;
-			s->end = now;
-			return;
-		}
+	if (now - l->slices[(l->head - 1) % SLICES].end <= RESOLUTION_NS &&
+	    join(s, pid, ran)) {
+		s->end = now;
+		return;
 	}
-	h->head++;
-	s = &h->slices[h->head % SLICES];
+	age(cpu);
+	l->head++;
+	s = newest(l);
+	__builtin_memset(s->pid, 0xff, sizeof(s->pid));
 	s->pid[0] = pid;
 	s->ns[0] = ran;
 	s->used = 1;
@@ -275,7 +418,7 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 	h = bpf_map_lookup_elem(&histories, &cpu);
 	if (!h)
 		return 0;
-	remember(h, prev->tgid, now);
+	remember(h, cpu, prev->tgid, now);
 	/* The kernel has counted this switch already, as what it was: neither
 	 * the preempt argument nor prev's state tell it in every case. */
 	if (prev->pid && h->tid == prev->pid && prev->nivcsw != h->involuntary)
@@ -288,6 +431,6 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 		return 0;
 	queued = next->sched_info.last_queued;
 	if (queued && now - queued >= min_wait && now > queued)
-		look_back(cpu, h->head, next->tgid, queued, now);
+		look_back(h, cpu, next, queued, now);
 	return 0;
 }

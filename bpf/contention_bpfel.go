@@ -22,11 +22,18 @@ type contentionCharge struct {
 
 type contentionHistory struct {
 	_           structs.HostLayout
-	Head        uint64
+	Levels      [3]contentionLevel
 	Involuntary uint64
 	Pid         uint32
 	Tid         int32
-	Slices      [256]contentionSlice
+	Waits       uint64
+	Overs       [64]contentionOver
+}
+
+type contentionLevel struct {
+	_      structs.HostLayout
+	Head   uint64
+	Slices [64]contentionSlice
 }
 
 type contentionLoss struct {
@@ -38,6 +45,13 @@ type contentionLoss struct {
 	Cut       uint64
 }
 
+type contentionOver struct {
+	_      structs.HostLayout
+	Queued uint64
+	Tid    int32
+	Unused uint32
+}
+
 type contentionPair struct {
 	_         structs.HostLayout
 	Victim    uint32
@@ -47,8 +61,8 @@ type contentionPair struct {
 type contentionSlice struct {
 	_      structs.HostLayout
 	End    uint64
-	Pid    [4]uint32
-	Ns     [4]uint32
+	Pid    [8]uint32
+	Ns     [8]uint32
 	Used   uint32
 	Unused uint32
 }

@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -22,6 +23,13 @@ type (
 	// contention.bpf.c.
 	ContentionLoss = contentionLoss
 )
+
+// Waiting is a thread that waits for a CPU. The times are in the clock of that
+// CPU's run queue, in ns.
+type Waiting struct {
+	TID, CPU    uint32
+	Queued, Now uint64
+}
 
 // ContentionOptions sizes the contention program.
 type ContentionOptions struct {
@@ -96,48 +104,68 @@ func (c *Contention) Read(pair func(Pair, Charge), victim func(pid uint32, v Vic
 	return nil
 }
 
-// InProgress calls charge with who has run on a CPU from queued until now, both
-// in the clock of its run queue: whom a task waits behind that has not been put
-// on yet. by is 0 for the idle task. A process may come more than once.
-func (c *Contention) InProgress(cpu uint32, queued, now uint64, charge func(by uint32, ns uint64)) error {
-	h := c.histories[cpu]
+// InProgress calls charge with who has run on the CPU of a waiting thread from
+// queued until now, both in the clock of its run queue. by is 0 for the idle
+// task. A process may come more than once. Nothing is charged for a wait that is
+// over by now: Read brings it.
+func (c *Contention) InProgress(t *Waiting, charge func(by uint32, ns uint64)) error {
+	h := c.histories[t.CPU]
 	if h == nil {
 		if n := len(c.spare); n > 0 {
 			h, c.spare = c.spare[n-1], c.spare[:n-1]
 		} else {
 			h = new(contentionHistory)
 		}
-		if err := c.objects.Histories.Lookup(cpu, h); err != nil {
+		if err := c.objects.Histories.Lookup(t.CPU, h); err != nil {
 			c.spare = append(c.spare, h)
-			return fmt.Errorf("read the run slices of CPU %d: %w", cpu, err)
+			return fmt.Errorf("read the run slices of CPU %d: %w", t.CPU, err)
 		}
-		c.histories[cpu] = h
+		c.histories[t.CPU] = h
 	}
-	h.lookBack(queued, now, charge)
+	if !h.isOver(t) {
+		h.lookBack(t.Queued, t.Now, charge)
+	}
 	return nil
 }
 
-// lookBack does what charge_slice of contention.bpf.c does, for a wait that
-// goes on: the last part of it is behind the process that runs now. The kernel
-// goes on writing while it is read, so a slice need not make sense.
+func (h *contentionHistory) isOver(t *Waiting) bool {
+	return slices.ContainsFunc(h.Overs[:], func(o contentionOver) bool {
+		return o.Tid == int32(t.TID) && o.Queued == t.Queued
+	})
+}
+
+// lookBack does what look_back of contention.bpf.c does, for a wait that goes
+// on: the last part of it is behind the process that runs now. The kernel goes
+// on writing while it is read, so a slice need not make sense.
 func (h *contentionHistory) lookBack(queued, now uint64, charge func(by uint32, ns uint64)) {
-	const n = uint64(len(h.Slices))
-	if last := max(h.Slices[h.Head%n].End, queued); now > last {
+	if last := max(h.Levels[0].back(0).End, queued); now > last {
 		charge(h.Pid, now-last)
 	}
-	for pos := h.Head; pos > h.Head-(n-1); pos-- {
-		s, begin := &h.Slices[pos%n], h.Slices[(pos-1)%n].End
-		if begin == 0 || s.End <= queued || s.End < begin {
-			return
-		}
-		from, to := max(begin, queued), min(s.End, now)
-		if to > from {
-			s.share(to-from, s.End-begin, charge)
-		}
-		if begin <= queued {
-			return
+	for n := range h.Levels {
+		l := &h.Levels[n]
+		for i := range l.Slices {
+			s, begin := l.back(i), uint64(0)
+			if i+1 < len(l.Slices) {
+				begin = l.back(i + 1).End
+			} else if n+1 < len(h.Levels) {
+				begin = h.Levels[n+1].back(0).End
+			}
+			if begin == 0 || s.End <= queued || s.End < begin {
+				return
+			}
+			if from, to := max(begin, queued), min(s.End, now); to > from {
+				s.share(to-from, s.End-begin, charge)
+			}
+			if begin <= queued {
+				return
+			}
 		}
 	}
+}
+
+// back returns the slice i before the newest.
+func (l *contentionLevel) back(i int) *contentionSlice {
+	return &l.Slices[(l.Head-uint64(i))%uint64(len(l.Slices))]
 }
 
 // share divides part of a slice among those who took turns in it.

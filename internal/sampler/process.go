@@ -10,46 +10,65 @@ import (
 	"github.com/hotspot-otel/hotspot/bpf"
 )
 
-// thread is what the last pass said of one thread.
+// thread is what the last passes said of one thread.
 type thread struct {
-	start         uint64
-	cpu, runQueue uint64 // ns
-	pass          uint64 // the last that saw it
+	of     *process
+	start  uint64
+	now    use
+	before use    // when the window began: not the last pass if that failed
+	pass   uint64 // the last that saw it
 }
+
+// use is what a thread has used since its start, in ns.
+type use struct{ cpu, runQueue uint64 }
 
 // process is one process over its life.
 type process struct {
 	Process
-	comm [16]uint8 // what Name was made of
-	pass uint64    // the last that saw it
-	last uint64    // the last before that one, 0 if there was none
+	comm   [16]uint8 // what Name was made of
+	heard  uint64    // the last pass that knew of it
+	pass   uint64    // the last whose census saw it, 0 if none has
+	closed uint64    // the last of these that did not fail, 0 if there was none
+	window int       // its place in the snapshot of that, -1 if it has none
 
-	sums     sums   // of this pass
-	total    Usage  // after the last pass
-	runQueue uint64 // ns, of all threads ever seen
+	sums         sums   // of this pass
+	deadRunQueue uint64 // ns, of threads that have exited
 
-	throttled   uint64   // ns, of its cgroup, after the last pass
-	throttledIn uint64   // the cgroup that is of
+	// After the closed pass.
+	total       Usage
+	common      common
+	throttledIn uint64   // the cgroup that common.throttled is of
 	rss         []uint64 // the last readings, oldest first, bytes
+
+	waited      waited
+	caused      time.Duration // in this window
+	totalCaused time.Duration
+}
+
+// common is what the threads of a process have in common.
+type common struct {
+	rss, swap uint64 // bytes
+	throttled uint64 // ns, of the cgroup
 }
 
 // sums gathers the records of one process in one pass.
 type sums struct {
 	cpu, user, system        uint64 // ns
+	runQueue                 uint64 // ns, waits in progress included
 	minorFaults, majorFaults uint64
 	voluntary, involuntary   uint64
 	threads                  int
 	busiest                  Thread
 	maxThreadCPU             time.Duration
-	rss, swap                uint64 // bytes
-	throttled                uint64 // ns, of its cgroup
-	complete                 bool   // the record of the process was among them
+	common
+	complete bool // the record of the process was among them
 }
 
 func (s *sums) addThread(t *bpf.Thread) {
 	s.cpu += t.Cpu
 	s.user += t.User
 	s.system += t.System
+	s.runQueue += t.RunDelay + t.Waiting
 	s.minorFaults += t.MinorFaults
 	s.majorFaults += t.MajorFaults
 	s.voluntary += t.Voluntary
@@ -80,9 +99,9 @@ func (s *sums) addProcess(p *bpf.Process, pageSize uint64) {
 // that exits while the census passes may be in neither its own record nor its
 // process's, and is in the latter the next time. A pass that did not bring the
 // process's own record advances nothing for the same reason.
-func (s *sums) advance(last Usage, runQueue uint64) Usage {
+func (s *sums) advance(last Usage, deadRunQueue uint64) Usage {
 	next := last
-	next.RunQueue = max(last.RunQueue, time.Duration(runQueue))
+	next.RunQueue = max(last.RunQueue, time.Duration(s.runQueue+deadRunQueue))
 	if !s.complete {
 		return next
 	}
@@ -92,6 +111,20 @@ func (s *sums) advance(last Usage, runQueue uint64) Usage {
 	next.Voluntary = max(last.Voluntary, s.voluntary)
 	next.Involuntary = max(last.Involuntary, s.involuntary)
 	return next
+}
+
+// exit takes in the final sums of a process.
+func (s *sums) exit(e *bpf.Exit) {
+	*s = sums{
+		cpu:         e.Cpu,
+		user:        e.User,
+		system:      e.System,
+		minorFaults: e.MinorFaults,
+		majorFaults: e.MajorFaults,
+		voluntary:   e.Voluntary,
+		involuntary: e.Involuntary,
+		complete:    true,
+	}
 }
 
 // split divides the exact CPU time in the ratio of what the tick found in user

@@ -4,69 +4,71 @@ package sampler
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"time"
 
 	"github.com/hotspot-otel/hotspot/bpf"
 )
 
-// Kernel is where the accounts of threads are read; package bpf has it.
-type Kernel interface {
-	// Read calls visit with every thread of the host; process is nil for those
-	// that bring no record of their process. Both are good during the call only.
-	Read(visit func(thread *bpf.Thread, process *bpf.Process)) error
-}
-
-// Host is what the sampler needs to know of the host as a whole; package host
-// has it. What cannot be read is 0.
-type Host interface {
-	// Now returns the time of day and the time since boot, suspend included.
-	Now() (time.Time, time.Duration)
-	// CPUs returns how many CPUs are online.
-	CPUs() int
-	// AvailableMemory returns how many bytes can be had without swapping.
-	AvailableMemory() uint64
-	// MemoryStall returns for how long, since boot, some task stood still for
-	// want of memory.
-	MemoryStall() time.Duration
-}
+// A pair that has not waited for this long is forgotten.
+const pairExpiry = 5 * time.Minute
 
 // Sampler reads the kernel and keeps what the next window is measured against.
 // It is not safe for concurrent use.
 type Sampler struct {
-	kernel   Kernel
-	host     Host
+	from     Sources
+	minWait  uint64 // ns; the shortest wait in progress that is looked into
 	pageSize uint64
 	booted   time.Time
 
-	threads   map[uint32]*thread  // by thread id
-	processes map[uint32]*process // by process id
-	current   *process            // that of the last record: threads come together
-	seen      []*process          // in this pass, in the order of the census
+	threads   map[uint32]*thread     // by thread id
+	processes map[uint32]*process    // by process id
+	limbo     map[ID]*process        // neither seen by the last census nor said to have exited
+	departed  [2]map[uint32]*process // exited in the last two passes, the older first
+	pairs     map[bpf.Pair]*pair
+
+	// Of this pass.
+	current  *process   // that of the last record: threads come together
+	seen     []*process // in the order of the census
+	gone     []*process // exited, in the order of their records
+	waiters  []waiter
+	kills    []bpf.OOMKill
+	threadsN int
 
 	pass      uint64
+	closed    uint64          // the last pass that did not fail
+	first     time.Duration   // when the first pass began, since boot
 	elapsed   uint64          // ns since the last pass began
 	readings  []time.Duration // when the last passes began, since boot; oldest first
-	threadsN  int
 	lastWall  time.Time
 	lastStall time.Duration
 	snapshot  Snapshot
+	before    []Window // of the snapshot before
 	scratch   []float64
 }
 
 // New returns a sampler whose growth rates go by the last readings of the
 // resident set; at least 2.
-func New(kernel Kernel, host Host, readings int) *Sampler {
-	wall, sinceBoot := host.Now()
-	return &Sampler{
-		kernel:    kernel,
-		host:      host,
+func New(from Sources, readings int) *Sampler {
+	wall, sinceBoot := from.Host.Now()
+	s := &Sampler{
+		from:      from,
 		pageSize:  uint64(os.Getpagesize()),
 		booted:    wall.Add(-sinceBoot).Round(0),
 		threads:   make(map[uint32]*thread),
 		processes: make(map[uint32]*process),
+		limbo:     make(map[ID]*process),
+		departed:  [2]map[uint32]*process{make(map[uint32]*process), make(map[uint32]*process)},
+		pairs:     make(map[bpf.Pair]*pair),
+		first:     sinceBoot,
+		minWait:   math.MaxUint64,
 		readings:  make([]time.Duration, 0, max(readings, 2)),
 	}
+	if from.Contention != nil {
+		s.minWait = uint64(from.Contention.MinWait())
+	}
+	return s
 }
 
 // Sample makes one pass and returns the window since the last one. The first
@@ -74,41 +76,120 @@ func New(kernel Kernel, host Host, readings int) *Sampler {
 // windows. Nothing is lost when a pass fails or comes late; the next window is
 // longer. The snapshot is good until the next call.
 func (s *Sampler) Sample() (*Snapshot, error) {
-	wall, sinceBoot := s.host.Now()
-	s.pass++
-	if n := len(s.readings); n > 0 {
-		s.elapsed = uint64(sinceBoot - s.readings[n-1])
+	s.openPairs()
+	wall, sinceBoot := s.from.Host.Now()
+	if err := s.read(sinceBoot); err != nil {
+		return nil, err
 	}
-	s.seen = s.seen[:0]
-	s.current = nil
-	s.threadsN = 0
-	if err := s.kernel.Read(s.visit); err != nil {
-		return nil, fmt.Errorf("take a census: %w", err)
-	}
-
-	first := len(s.readings) == 0
-	stall := s.host.MemoryStall()
+	stall := s.from.Host.MemoryStall()
 	snapshot := &s.snapshot
+	snapshot.Windows, s.before = s.before[:0], snapshot.Windows
 	*snapshot = Snapshot{
 		End:     wall,
-		CPUs:    s.host.CPUs(),
+		CPUs:    s.from.Host.CPUs(),
 		Threads: s.threadsN,
-		Windows: snapshot.Windows[:0],
+		Windows: snapshot.Windows,
+		Pairs:   snapshot.Pairs,
+		Kills:   snapshot.Kills[:0],
+		Lost:    s.lost(),
 	}
-	if !first {
+	if len(s.readings) > 0 {
 		snapshot.Length = wall.Sub(s.lastWall)
 		snapshot.MemoryStall = snapshot.Share(stall - s.lastStall)
 	}
-	available := s.host.AvailableMemory()
 	s.readings = push(s.readings, sinceBoot)
+	s.close(snapshot)
+	s.closed, s.lastWall, s.lastStall = s.pass, wall, stall
+	return snapshot, nil
+}
+
+// read takes in all the sources have to say, in an order in which nothing is
+// counted twice: what exits before its record is read is not in the census that
+// follows; and of the waits the census finds in progress, those that are over
+// when the charges are read are told apart.
+func (s *Sampler) read(sinceBoot time.Duration) error {
+	s.pass++
+	s.seen, s.waiters, s.current, s.threadsN = s.seen[:0], s.waiters[:0], nil, 0
+	if n := len(s.readings); n > 0 {
+		s.elapsed = uint64(sinceBoot - s.readings[n-1])
+	}
+	if s.from.Exits != nil {
+		if err := s.from.Exits.Read(s.exit); err != nil {
+			return fmt.Errorf("read what has exited: %w", err)
+		}
+	}
+	if err := s.from.Census.Read(s.visit); err != nil {
+		return fmt.Errorf("take a census: %w", err)
+	}
+	if s.from.Contention != nil {
+		if err := s.from.Contention.Read(s.charge, s.victim); err != nil {
+			return fmt.Errorf("read who waited for whom: %w", err)
+		}
+		if err := s.attributeWaiting(); err != nil {
+			return err
+		}
+	}
+	if s.from.OOM != nil {
+		err := s.from.OOM.Read(func(k *bpf.OOMKill) { s.kills = append(s.kills, *k) })
+		if err != nil {
+			return fmt.Errorf("read the OOM kills: %w", err)
+		}
+	}
+	return nil
+}
+
+// close ends the window of every process.
+func (s *Sampler) close(snapshot *Snapshot) {
+	for _, k := range s.kills {
+		snapshot.Kills = append(snapshot.Kills, s.kill(&k))
+	}
+	s.kills = s.kills[:0]
+	snapshot.Pairs = s.closePairs()
+	available := s.from.Host.AvailableMemory()
 	for _, p := range s.seen {
-		if w, ok := s.advance(p, available); ok && !first {
+		if w, ok := s.advance(p, available); ok && snapshot.Length > 0 {
+			p.window = len(snapshot.Windows)
 			snapshot.Windows = append(snapshot.Windows, w)
 		}
 	}
+	for _, p := range s.gone {
+		if w := s.last(p); snapshot.Length > 0 {
+			snapshot.Windows = append(snapshot.Windows, w)
+		}
+	}
+	s.bury()
 	s.forget()
-	s.lastWall, s.lastStall = wall, stall
-	return snapshot, nil
+}
+
+// lost returns what found no room in the kernel. What cannot be read is 0.
+func (s *Sampler) lost() (l Lost) {
+	if s.from.Exits != nil {
+		l.Exits, _ = s.from.Exits.Lost()
+	}
+	if s.from.Contention != nil {
+		l.Contention, _ = s.from.Contention.Lost()
+	}
+	if s.from.OOM != nil {
+		l.Kills, _ = s.from.OOM.Lost()
+	}
+	return l
+}
+
+// kill finds what is known of a process the kernel killed.
+func (s *Sampler) kill(k *bpf.OOMKill) Kill {
+	out := Kill{
+		Process: Process{ID: ID{Pid: k.Pid, Start: time.Duration(k.ProcessStart)}},
+		RSS:     (k.FilePages + k.AnonPages + k.ShmemPages) * s.pageSize,
+	}
+	p := s.called(k.Pid)
+	if p == nil || k.ProcessStart != 0 && p.Start != out.Process.Start {
+		return out
+	}
+	out.Process = p.Process
+	if p.window >= 0 && p.window < len(s.before) && s.before[p.window].ID == p.ID {
+		out.Last, out.Known = s.before[p.window], true
+	}
+	return out
 }
 
 // visit takes in one record of the census.
@@ -116,7 +197,12 @@ func (s *Sampler) visit(t *bpf.Thread, shared *bpf.Process) {
 	s.threadsN++
 	p := s.owner(t)
 	p.sums.addThread(t)
-	s.measure(p, t, shared)
+	s.measure(p, t)
+	if t.Waiting >= s.minWait {
+		s.waiters = append(s.waiters, waiter{p, bpf.Waiting{
+			TID: t.Tid, CPU: t.CpuId, Queued: t.Queued, Now: t.Queued + t.Waiting,
+		}})
+	}
 	if shared == nil {
 		return
 	}
@@ -132,67 +218,59 @@ func (s *Sampler) visit(t *bpf.Thread, shared *bpf.Process) {
 
 // owner returns the process of a thread, made ready for this pass.
 func (s *Sampler) owner(t *bpf.Thread) *process {
-	start := time.Duration(t.ProcessStart)
+	id := ID{Pid: t.Pid, Start: time.Duration(t.ProcessStart)}
 	p := s.current
-	if p == nil || p.Pid != t.Pid || p.Start != start {
-		p = s.processes[t.Pid]
-		if p == nil || p.Start != start {
-			p = &process{Process: Process{
-				ID:      ID{Pid: t.Pid, Start: start},
-				Created: s.booted.Add(start),
-			}}
-			s.processes[t.Pid] = p
+	if p == nil || p.ID != id {
+		if p = s.find(id); p == nil {
+			p = s.begin(id)
+		} else if s.processes[id.Pid] != p {
+			delete(s.limbo, id)
+			s.processes[id.Pid] = p
 		}
 		s.current = p
 	}
 	if p.pass != s.pass {
-		p.last, p.pass = p.pass, s.pass
+		p.pass, p.heard = s.pass, s.pass
 		p.sums = sums{}
+		p.waited.inProgress = split3{}
 		s.seen = append(s.seen, p)
 	}
 	return p
 }
 
-// measure counts what the thread has done since the last pass. Only the run
-// queue has to be summed thread by thread over time: the kernel forgets it with
-// the thread.
-func (s *Sampler) measure(p *process, t *bpf.Thread, shared *bpf.Process) {
-	runQueue := t.RunDelay + t.Waiting
+// measure finds out what the thread has done in this window. No thread can have
+// done more than time has passed: where it seems so, a thread that called exec
+// has taken over the id and the start of the leader, or this is one the last
+// pass missed.
+func (s *Sampler) measure(p *process, t *bpf.Thread) {
+	now := use{cpu: t.Cpu, runQueue: t.RunDelay + t.Waiting}
 	th := s.threads[t.Tid]
 	switch {
 	case th == nil || th.start != t.Start:
 		th = &thread{start: t.Start}
 		s.threads[t.Tid] = th
-		p.runQueue += runQueue
-		if !s.bornSinceLast(time.Duration(t.Start)) {
-			// Not new, but not seen before: its past is not of this window.
-			th.cpu, th.runQueue = t.Cpu, runQueue
-		}
-	case t.Tid == t.Pid && shared != nil && shared.ExecId != p.ExecID && runQueue-th.runQueue > s.elapsed:
-		// A thread that execs takes the leader's place, id and start. These
-		// counters are another thread's than last time, whose past is counted.
-		th.cpu, th.runQueue = t.Cpu, runQueue
-	case runQueue > th.runQueue:
-		p.runQueue += runQueue - th.runQueue
+	case th.pass <= s.closed:
+		th.before = th.now
 	}
-	did := Thread{TID: t.Tid}
-	if t.Cpu > th.cpu {
-		did.CPU = time.Duration(t.Cpu - th.cpu)
-	}
-	if runQueue > th.runQueue {
-		did.RunQueue = time.Duration(runQueue - th.runQueue)
+	th.of, th.now, th.pass = p, now, s.pass
+
+	did := Thread{
+		TID:      t.Tid,
+		CPU:      time.Duration(min(since(now.cpu, th.before.cpu), s.elapsed)),
+		RunQueue: time.Duration(min(since(now.runQueue, th.before.runQueue), s.elapsed)),
 	}
 	if b := p.sums.busiest; b.TID == 0 || did.CPU+did.RunQueue > b.CPU+b.RunQueue {
 		p.sums.busiest = did
 	}
 	p.sums.maxThreadCPU = max(p.sums.maxThreadCPU, did.CPU)
-	th.cpu, th.runQueue, th.pass = t.Cpu, max(th.runQueue, runQueue), s.pass
 }
 
-// bornSinceLast tells whether something that started then can be in this
-// window only.
-func (s *Sampler) bornSinceLast(start time.Duration) bool {
-	return len(s.readings) > 0 && start >= s.readings[len(s.readings)-1]
+// since returns how far a counter has come, 0 if it went back.
+func since(now, before uint64) uint64 {
+	if now < before {
+		return 0
+	}
+	return now - before
 }
 
 // advance closes the pass for one process and returns its window; false as long
@@ -201,13 +279,16 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 	if p.Name == "" && !p.sums.complete {
 		return Window{}, false
 	}
+	if !p.sums.complete {
+		p.sums.common = p.common
+	}
 	before := p.total
-	p.total = p.sums.advance(before, p.runQueue)
+	p.total = p.sums.advance(before, p.deadRunQueue)
 	// readings already holds this pass: the one before is what counts.
-	if p.last == 0 && !(len(s.readings) > 1 && p.Start >= s.readings[len(s.readings)-2]) {
+	if p.closed == 0 && !(len(s.readings) > 1 && p.Start >= s.readings[len(s.readings)-2]) {
 		before = p.total
 	}
-	if p.last != s.pass-1 {
+	if p.closed != s.closed {
 		p.rss = p.rss[:0]
 	}
 	if cap(p.rss) == 0 {
@@ -232,30 +313,12 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 	if available > 0 {
 		w.Limit, w.Headroom = w.RSS+available, available
 	}
-	if p.throttledIn == p.CPUCgroup && p.sums.throttled > p.throttled && p.last != 0 {
-		w.Throttled = time.Duration(p.sums.throttled - p.throttled)
+	if p.throttledIn == p.CPUCgroup && p.sums.throttled > p.common.throttled && p.closed != 0 {
+		w.Throttled = time.Duration(p.sums.throttled - p.common.throttled)
 	}
-	p.throttledIn, p.throttled = p.CPUCgroup, p.sums.throttled
+	p.contend(&w)
+	p.common, p.throttledIn, p.closed = p.sums.common, p.CPUCgroup, s.pass
 	return w, true
-}
-
-// forget drops what two passes in a row have not seen. One is not enough: a
-// task that changes its id in an exec can slip past a pass.
-func (s *Sampler) forget() {
-	if len(s.processes) > len(s.seen) {
-		for pid, p := range s.processes {
-			if p.pass+1 < s.pass {
-				delete(s.processes, pid)
-			}
-		}
-	}
-	if len(s.threads) > s.threadsN {
-		for tid, t := range s.threads {
-			if t.pass+1 < s.pass {
-				delete(s.threads, tid)
-			}
-		}
-	}
 }
 
 // push appends v and drops the oldest once the slice is at its capacity.

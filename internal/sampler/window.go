@@ -1,6 +1,10 @@
 package sampler
 
-import "time"
+import (
+	"time"
+
+	"github.com/hotspot-otel/hotspot/bpf"
+)
 
 // ID names one process for as long as the host runs: a pid is used again, a
 // pid with a start time is not.
@@ -43,13 +47,32 @@ type Thread struct {
 	CPU, RunQueue time.Duration
 }
 
+// Wait is run-queue time by what ran meanwhile. Waits shorter than the contention
+// program looks into are unattributed.
+type Wait struct {
+	Others       time.Duration // other processes
+	Self         time.Duration // its own threads
+	Idle         time.Duration // nothing: it was throttled, or on its way
+	Unattributed time.Duration
+}
+
 // Window is one process in one window.
 type Window struct {
 	Process
+	// Exited says that the process is gone. Used and Total are final then, and
+	// what only a living process has is 0.
+	Exited bool
+	// ShortLived says that it came and went between two censuses: Used is all it
+	// ever used.
+	ShortLived bool
 
 	Total   Usage // since the process was created
 	Used    Usage // in this window
 	Threads int   // alive at the end of the window
+
+	Waited      Wait          // in this window; the sum is Used.RunQueue
+	Caused      time.Duration // wait it imposed on other processes in this window
+	TotalCaused time.Duration // since the watch began
 
 	// Busiest is the thread that ran or waited to run the longest; MaxThreadCPU
 	// is the most any one thread ran.
@@ -80,6 +103,30 @@ type Window struct {
 // by Growth.
 func (w *Window) Grown() float64 { return w.Growth * w.GrowthSpan.Seconds() }
 
+// Pair is a process that waited for a CPU and one that ran meanwhile.
+type Pair struct {
+	Victim, Aggressor Process
+	Wait              time.Duration // in this window, waits in progress included
+	Total             time.Duration // since the pair was first seen
+	Involuntary       uint64        // times the aggressor took the CPU in this window
+	TotalInvoluntary  uint64
+}
+
+// Kill is a process the kernel killed for want of memory.
+type Kill struct {
+	Process Process // only the pid is set if no census saw it
+	RSS     uint64  // when it was chosen, bytes; 0 if the kernel does not say
+	Last    Window  // the last the census saw of it
+	Known   bool    // whether there was one
+}
+
+// Lost is what found no room in the kernel since the watch began.
+type Lost struct {
+	Exits      bpf.ExitLoss
+	Contention bpf.ContentionLoss
+	Kills      uint64
+}
+
 // Snapshot is all processes in one window.
 type Snapshot struct {
 	End    time.Time
@@ -91,7 +138,10 @@ type Snapshot struct {
 	MemoryStall float64
 
 	Threads int      // seen by the census
-	Windows []Window // in the order of the census
+	Windows []Window // in the order of the census, then those that have exited
+	Pairs   []*Pair  // all that are known, the longest wait of this window first
+	Kills   []Kill   // in the order they came
+	Lost    Lost
 }
 
 // Share returns d as a share of the window; 0 for a window without length.

@@ -1,0 +1,218 @@
+package sampler
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hotspot-otel/hotspot/bpf"
+)
+
+// pair is a Pair over its life.
+type pair struct {
+	Pair
+	kernel bpf.Charge // as last read
+
+	done       uint64 // ns, of waits that are over
+	inProgress uint64 // ns, of waits that are not, in this pass
+	active     uint64 // the last pass in which it was charged anything
+}
+
+// waited is how a process waited over its life, in ns. A wait in progress
+// counts as far as it has come; when it is over the kernel has charged it.
+type waited struct {
+	kernel           bpf.Victim // as last read
+	done, inProgress split3
+	shown            split3 // after the last pass; never goes back
+}
+
+// split3 is wait by what ran meanwhile, in ns.
+type split3 struct{ others, self, idle uint64 }
+
+func (a split3) add(b split3) split3 {
+	return split3{a.others + b.others, a.self + b.self, a.idle + b.idle}
+}
+
+func (a split3) max(b split3) split3 {
+	return split3{max(a.others, b.others), max(a.self, b.self), max(a.idle, b.idle)}
+}
+
+// waiter is a thread that the census found waiting for a CPU.
+type waiter struct {
+	of *process
+	bpf.Waiting
+}
+
+func (s *Sampler) charge(key bpf.Pair, now bpf.Charge) {
+	p := s.pairOf(key)
+	if now.Wait < p.kernel.Wait || now.Involuntary < p.kernel.Involuntary {
+		p.kernel = bpf.Charge{} // it was forgotten and begun anew
+	}
+	if now == p.kernel {
+		return
+	}
+	p.done += now.Wait - p.kernel.Wait
+	p.TotalInvoluntary += now.Involuntary - p.kernel.Involuntary
+	p.Involuntary += now.Involuntary - p.kernel.Involuntary
+	p.kernel = now
+	p.active = s.pass
+}
+
+func (s *Sampler) victim(pid uint32, now bpf.Victim) {
+	p := s.called(pid)
+	if p == nil {
+		return
+	}
+	w := &p.waited
+	if now.Total < w.kernel.Total {
+		w.kernel = bpf.Victim{} // it was forgotten and begun anew
+	}
+	w.done = w.done.add(split3{
+		now.Others - w.kernel.Others,
+		now.Self - w.kernel.Self,
+		now.Idle - w.kernel.Idle,
+	})
+	w.kernel = now
+}
+
+// pairOf returns the pair, begun anew if one of its pids is another process's
+// by now.
+func (s *Sampler) pairOf(key bpf.Pair) *pair {
+	p := s.pairs[key]
+	if p == nil {
+		p = &pair{active: s.pass}
+		s.pairs[key] = p
+	}
+	_, same1 := s.resolve(&p.Victim, key.Victim)
+	_, same2 := s.resolve(&p.Aggressor, key.Aggressor)
+	if !same1 || !same2 {
+		p = &pair{active: s.pass, kernel: p.kernel}
+		s.pairs[key] = p
+		s.resolve(&p.Victim, key.Victim)
+		s.resolve(&p.Aggressor, key.Aggressor)
+	}
+	return p
+}
+
+// resolve brings one side of a pair up to date. It returns the process, nil if
+// none has the pid, and whether the side is still the process it was: one that
+// was never found can be any.
+func (s *Sampler) resolve(side *Process, pid uint32) (*process, bool) {
+	side.Pid = pid
+	p := s.called(pid)
+	if p == nil {
+		return nil, true
+	}
+	if side.Start != 0 && side.ID != p.ID {
+		return nil, false
+	}
+	*side = p.Process
+	return p, true
+}
+
+// called returns the process that has the pid, or had it until lately; nil if
+// none.
+func (s *Sampler) called(pid uint32) *process {
+	if p := s.processes[pid]; p != nil {
+		return p
+	}
+	for _, departed := range s.departed {
+		if p := departed[pid]; p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// attributeWaiting charges the waits the census found in progress to who has run
+// since they began: a process that is kept from the CPU altogether would
+// otherwise have nobody to blame.
+func (s *Sampler) attributeWaiting() error {
+	for _, p := range s.pairs {
+		p.inProgress = 0
+	}
+	for i := range s.waiters {
+		victim := s.waiters[i].of
+		err := s.from.Contention.InProgress(&s.waiters[i].Waiting, func(by uint32, ns uint64) {
+			switch by {
+			case 0:
+				victim.waited.inProgress.idle += ns
+			case victim.Pid:
+				victim.waited.inProgress.self += ns
+			default:
+				victim.waited.inProgress.others += ns
+				p := s.pairOf(bpf.Pair{Victim: victim.Pid, Aggressor: by})
+				p.inProgress += ns
+				p.active = s.pass
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("look into the waits in progress: %w", err)
+		}
+	}
+	return nil
+}
+
+// closePairs makes this window's pairs, and forgets those nobody will add to.
+func (s *Sampler) closePairs() []*Pair {
+	pairs := s.snapshot.Pairs[:0]
+	for key, p := range s.pairs {
+		total := max(p.Total, time.Duration(p.done+p.inProgress))
+		p.Wait, p.Total = total-p.Total, total
+		s.resolve(&p.Victim, key.Victim)
+		if aggressor, _ := s.resolve(&p.Aggressor, key.Aggressor); aggressor != nil {
+			aggressor.caused += p.Wait
+			aggressor.totalCaused += p.Wait
+		}
+		pairs = append(pairs, &p.Pair)
+	}
+	slices.SortFunc(pairs, func(a, b *Pair) int {
+		return cmp.Or(
+			cmp.Compare(b.Wait, a.Wait),
+			cmp.Compare(b.Total, a.Total),
+			cmp.Compare(a.Victim.Pid, b.Victim.Pid),
+			cmp.Compare(a.Aggressor.Pid, b.Aggressor.Pid),
+		)
+	})
+	return pairs
+}
+
+// openPairs makes the pairs ready for the next window, after its predecessor
+// has been used. What the kernel keeps of the dead, and of pairs long idle, is
+// given up to make room for others.
+func (s *Sampler) openPairs() {
+	if s.closed != s.pass {
+		return // the last pass failed: its window goes on
+	}
+	for key, p := range s.pairs {
+		p.Wait, p.Involuntary = 0, 0
+		idle := s.pass - p.active
+		over := s.called(key.Victim) == nil || s.called(key.Aggressor) == nil
+		if idle == 0 || !over && time.Duration(idle)*s.snapshot.Length < pairExpiry {
+			continue
+		}
+		if final, ok := s.from.Contention.Forget(key); ok && final.Wait > p.kernel.Wait {
+			// Charged between the last reading and now: it is not idle after all.
+			p.done += final.Wait - p.kernel.Wait
+			p.kernel, p.active = bpf.Charge{}, s.pass
+			continue
+		}
+		delete(s.pairs, key)
+	}
+}
+
+// contend fills in how the process waited and what it imposed in this window.
+func (p *process) contend(w *Window) {
+	shown := p.waited.shown.max(p.waited.done.add(p.waited.inProgress))
+	since := p.waited.shown
+	p.waited.shown, p.waited.inProgress = shown, split3{}
+	w.Waited = Wait{
+		Others: time.Duration(shown.others - since.others),
+		Self:   time.Duration(shown.self - since.self),
+		Idle:   time.Duration(shown.idle - since.idle),
+	}
+	w.Waited.Unattributed = max(0, w.Used.RunQueue-w.Waited.Others-w.Waited.Self-w.Waited.Idle)
+	w.Caused, w.TotalCaused = p.caused, p.totalCaused
+	p.caused = 0
+}
