@@ -10,27 +10,6 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-type (
-	// Pair is a process that waited and one that ran meanwhile, by process id.
-	Pair = contentionPair
-	// Charge is what the aggressor of a pair did to its victim, since the
-	// program was loaded or the pair forgotten: struct charge of
-	// contention.bpf.c.
-	Charge = contentionCharge
-	// Victim is how a process waited, in all: struct victim of contention.bpf.c.
-	Victim = contentionVictim
-	// ContentionLoss is what found no room in the kernel: struct loss of
-	// contention.bpf.c.
-	ContentionLoss = contentionLoss
-)
-
-// Waiting is a thread that waits for a CPU. The times are in the clock of that
-// CPU's run queue, in ns.
-type Waiting struct {
-	TID, CPU    uint32
-	Queued, Now uint64
-}
-
 // ContentionOptions sizes the contention program.
 type ContentionOptions struct {
 	// MinWait is the shortest wait that is looked into.

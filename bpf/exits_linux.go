@@ -12,15 +12,6 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 )
 
-type (
-	// Exit is the last word on a thread, and on its process if Tid equals Pid:
-	// struct exit of exits.bpf.c.
-	Exit = exitsExit
-	// ExitLoss counts what the ring had no room for: struct exit_loss of
-	// exits.bpf.c.
-	ExitLoss = exitsExitLoss
-)
-
 // Exits reads the final accounts of threads and processes that are gone. It is
 // not safe for concurrent use.
 type Exits struct {

@@ -11,10 +11,6 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 )
 
-// OOMKill is a process the kernel killed for want of memory: struct oom_kill of
-// oom.bpf.c.
-type OOMKill = oomOomKill
-
 // OOM reads which processes the kernel killed for want of memory. It is not
 // safe for concurrent use.
 type OOM struct {

@@ -22,6 +22,40 @@ type (
 	Process = censusProcess
 )
 
+type (
+	// Pair is a process that waited and one that ran meanwhile, by process id.
+	Pair = contentionPair
+	// Charge is what the aggressor of a pair did to its victim, since the
+	// program was loaded or the pair forgotten: struct charge of
+	// contention.bpf.c.
+	Charge = contentionCharge
+	// Victim is how a process waited, in all: struct victim of contention.bpf.c.
+	Victim = contentionVictim
+	// ContentionLoss is what found no room in the kernel: struct loss of
+	// contention.bpf.c.
+	ContentionLoss = contentionLoss
+)
+
+// Waiting is a thread that waits for a CPU. The times are in the clock of that
+// CPU's run queue, in ns.
+type Waiting struct {
+	TID, CPU    uint32
+	Queued, Now uint64
+}
+
+type (
+	// Exit is the last word on a thread, and on its process if Tid equals Pid:
+	// struct exit of exits.bpf.c.
+	Exit = exitsExit
+	// ExitLoss counts what the ring had no room for: struct exit_loss of
+	// exits.bpf.c.
+	ExitLoss = exitsExitLoss
+)
+
+// OOMKill is a process the kernel killed for want of memory: struct oom_kill of
+// oom.bpf.c.
+type OOMKill = oomOomKill
+
 const (
 	threadSize  = int(unsafe.Sizeof(Thread{}))
 	processSize = int(unsafe.Sizeof(Process{}))

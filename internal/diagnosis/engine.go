@@ -78,6 +78,9 @@ func (e *Engine) Observe(s *sampler.Snapshot) []Event {
 	var events []Event
 	for i := range s.Windows {
 		w := &s.Windows[i]
+		if w.Exited {
+			continue // bury has its word
+		}
 		findings := e.match(w, s)
 		p := e.cases[w.ID]
 		if p == nil {

@@ -14,6 +14,10 @@ import (
 const (
 	minInterval = 100 * time.Millisecond
 	maxInterval = time.Hour
+	minMinWait  = 100 * time.Microsecond
+	maxMinWait  = time.Second
+	// kernelPairs is how many pairs the kernel keeps.
+	kernelPairs = 16384
 )
 
 // Config is the hotspot: block of the collector's configuration.
@@ -28,11 +32,26 @@ type Config struct {
 	// KernelThreads exports the kernel's own threads as well. They are diagnosed
 	// in any case, and exported while they are.
 	KernelThreads bool `mapstructure:"kernel_threads"`
+	// Contention is about who waits behind whom.
+	Contention ContentionConfig `mapstructure:"contention"`
 	// Diagnosis has the numbers of every rule.
 	Diagnosis diagnosis.Config `mapstructure:"diagnosis"`
 
 	metadata.MetricsBuilderConfig `mapstructure:",squash"`
 	metadata.LogsBuilderConfig    `mapstructure:",squash"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// ContentionConfig is about who waits behind whom.
+type ContentionConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+	// MinWait is the shortest wait for a CPU that is looked into.
+	MinWait time.Duration `mapstructure:"min_wait"`
+	// MaxPairs is how many pairs of victim and aggressor are exported: those that
+	// waited longest.
+	MaxPairs int `mapstructure:"max_pairs"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -55,6 +74,7 @@ func createDefaultConfig() component.Config {
 		CollectionInterval:   5 * time.Second,
 		InitialDelay:         time.Second,
 		ErrorMode:            PropagateErrors,
+		Contention:           ContentionConfig{Enabled: true, MinWait: time.Millisecond, MaxPairs: 50},
 		Diagnosis:            diagnosis.DefaultConfig(),
 		MetricsBuilderConfig: metadata.NewDefaultMetricsBuilderConfig(),
 		LogsBuilderConfig:    metadata.DefaultLogsBuilderConfig(),
@@ -73,6 +93,12 @@ func (c *Config) Validate() error {
 	}
 	if c.ErrorMode != PropagateErrors && c.ErrorMode != IgnoreErrors {
 		errs = append(errs, fmt.Errorf("error_mode: must be %s or %s, is %q", PropagateErrors, IgnoreErrors, c.ErrorMode))
+	}
+	if w := c.Contention.MinWait; w < minMinWait || w > maxMinWait {
+		errs = append(errs, fmt.Errorf("contention::min_wait: must be between %v and %v, is %v", minMinWait, maxMinWait, w))
+	}
+	if n := c.Contention.MaxPairs; n < 0 || n > kernelPairs {
+		errs = append(errs, fmt.Errorf("contention::max_pairs: must be between 0 and %d, is %d", kernelPairs, n))
 	}
 	return errors.Join(errs...)
 }

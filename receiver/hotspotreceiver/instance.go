@@ -96,9 +96,12 @@ func (i *instance) Start(_ context.Context, host component.Host) error {
 }
 
 func (i *instance) run() error {
-	eyes, err := i.open()
+	eyes, err := i.open(i.config)
 	if err != nil {
 		return err
+	}
+	for _, missing := range eyes.missing {
+		i.log.Warn("Part of what the hotspot receiver watches is off", zap.Error(missing))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

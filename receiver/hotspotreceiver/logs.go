@@ -1,8 +1,10 @@
 package hotspotreceiver
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/receiver"
@@ -17,6 +19,7 @@ type logsWriter struct {
 	builder    *metadata.LogsBuilder
 	attributes metadata.ResourceAttributesConfig
 	enabled    map[diagnosis.Label]bool
+	kills      bool
 }
 
 func newLogsWriter(config *Config, set receiver.Settings) *logsWriter {
@@ -27,12 +30,21 @@ func newLogsWriter(config *Config, set receiver.Settings) *logsWriter {
 			diagnosis.CPUBound: config.Events.HotspotDiagnosisCPUBound.Enabled,
 			diagnosis.OOMRisk:  config.Events.HotspotDiagnosisOomRisk.Enabled,
 		},
+		kills: config.Events.HotspotOomKill.Enabled,
 	}
 }
 
-// write returns a log record for each event, in their order.
+// write returns a log record for each OOM kill and each event, in their order.
 func (l *logsWriter) write(whose identifier, s *sampler.Snapshot, events []diagnosis.Event) plog.Logs {
 	resource := metadata.NewResourceBuilder(l.attributes)
+	for i := range s.Kills {
+		k := &s.Kills[i]
+		if !l.kills {
+			break
+		}
+		l.builder.AppendLogRecord(killRecord(k, s))
+		l.builder.EmitForResource(metadata.WithLogsResource(processResource(resource, k.Process, whose.Of(k.Process))))
+	}
 	for i := range events {
 		e := &events[i]
 		if !l.enabled[e.Label] {
@@ -51,15 +63,19 @@ var severities = map[diagnosis.Severity]plog.SeverityNumber{
 	diagnosis.Error: plog.SeverityNumberError,
 }
 
-func record(e *diagnosis.Event, at time.Time) plog.LogRecord {
+func newRecord(name string, severity plog.SeverityNumber, sentence string, at time.Time) plog.LogRecord {
 	r := plog.NewLogRecord()
-	r.SetEventName("hotspot.diagnosis." + e.Label.String())
+	r.SetEventName(name)
 	r.SetTimestamp(pcommon.NewTimestampFromTime(at))
 	r.SetObservedTimestamp(pcommon.NewTimestampFromTime(time.Now()))
-	severity := severities[e.Label.Severity()]
 	r.SetSeverityNumber(severity)
 	r.SetSeverityText(severity.String())
-	r.Body().SetStr(e.Sentence)
+	r.Body().SetStr(sentence)
+	return r
+}
+
+func record(e *diagnosis.Event, at time.Time) plog.LogRecord {
+	r := newRecord("hotspot.diagnosis."+e.Label.String(), severities[e.Label.Severity()], e.Sentence, at)
 	a := r.Attributes()
 	a.EnsureCapacity(4 + 2*len(e.Evidence))
 	a.PutStr("hotspot.diagnosis", e.Label.String())
@@ -69,6 +85,37 @@ func record(e *diagnosis.Event, at time.Time) plog.LogRecord {
 	for _, ev := range e.Evidence {
 		a.PutDouble("hotspot.evidence."+ev.Name, ev.Value)
 		a.PutDouble("hotspot.evidence."+ev.Name+".threshold", ev.Threshold)
+	}
+	return r
+}
+
+// killRecord tells of an OOM kill, with the last the census saw of the victim.
+func killRecord(k *sampler.Kill, s *sampler.Snapshot) plog.LogRecord {
+	name := k.Process.Name
+	if name == "" {
+		name = "a process"
+	}
+	rss := k.RSS
+	if rss == 0 {
+		rss = k.Last.RSS
+	}
+	sentence := fmt.Sprintf("%s (%d) was killed by the kernel for want of memory", name, k.Process.Pid)
+	if rss > 0 {
+		sentence += fmt.Sprintf(": it held %s", humanize.IBytes(rss))
+	}
+	if k.Known && k.Last.Growth > 0 {
+		sentence += fmt.Sprintf(" and had grown by %s/s", humanize.IBytes(uint64(k.Last.Growth)))
+	}
+	r := newRecord("hotspot.oom_kill", plog.SeverityNumberError, sentence, s.End)
+	a := r.Attributes()
+	a.PutDouble("hotspot.window", s.Length.Seconds())
+	a.PutDouble("hotspot.evidence.memory_rss_bytes", float64(rss))
+	if k.Known {
+		a.PutDouble("hotspot.evidence.memory_growth_bytes_per_second", k.Last.Growth)
+		a.PutDouble("hotspot.evidence.memory_swap_bytes", float64(k.Last.Swap))
+		a.PutInt("hotspot.evidence.minor_faults", int64(k.Last.Used.MinorFaults))
+		a.PutInt("hotspot.evidence.major_faults", int64(k.Last.Used.MajorFaults))
+		a.PutDouble("hotspot.evidence.cpu_seconds", k.Last.Used.CPU().Seconds())
 	}
 	return r
 }

@@ -4,10 +4,11 @@ import (
 	"github.com/hotspot-otel/hotspot/bpf"
 	"github.com/hotspot-otel/hotspot/internal/host"
 	"github.com/hotspot-otel/hotspot/internal/identity"
+	"github.com/hotspot-otel/hotspot/internal/sampler"
 )
 
 // openHost opens the host this process runs on.
-func openHost() (*eyes, error) {
+func openHost(config *Config) (*eyes, error) {
 	h, err := host.Open("/proc", "/sys")
 	if err != nil {
 		return nil, err
@@ -16,9 +17,24 @@ func openHost() (*eyes, error) {
 	if err != nil {
 		return nil, err
 	}
-	census, err := bpf.OpenCensus()
+	var contention *bpf.ContentionOptions
+	if config.Contention.Enabled {
+		contention = &bpf.ContentionOptions{MinWait: config.Contention.MinWait, MaxPairs: kernelPairs}
+	}
+	kernel, err := bpf.Open(contention)
 	if err != nil {
 		return nil, err
 	}
-	return &eyes{kernel: census, host: h, whose: whose, close: census.Close}, nil
+	from := sampler.Sources{Census: kernel.Census, Host: h}
+	// A nil pointer in an interface is not nil.
+	if kernel.Exits != nil {
+		from.Exits = kernel.Exits
+	}
+	if kernel.Contention != nil {
+		from.Contention = kernel.Contention
+	}
+	if kernel.OOM != nil {
+		from.OOM = kernel.OOM
+	}
+	return &eyes{from: from, missing: kernel.Missing, whose: whose, close: kernel.Close}, nil
 }

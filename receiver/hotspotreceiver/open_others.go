@@ -4,4 +4,4 @@ package hotspotreceiver
 
 import "errors"
 
-func openHost() (*eyes, error) { return nil, errors.ErrUnsupported }
+func openHost(*Config) (*eyes, error) { return nil, errors.ErrUnsupported }

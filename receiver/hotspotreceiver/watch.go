@@ -22,14 +22,14 @@ import (
 
 // eyes is what the watch sees the host with.
 type eyes struct {
-	kernel sampler.Kernel
-	host   sampler.Host
-	whose  identifier
-	close  func() error
+	from    sampler.Sources
+	missing []error // why optional sources are nil
+	whose   identifier
+	close   func() error
 }
 
 // opener loads the BPF programs and opens /proc.
-type opener func() (*eyes, error)
+type opener func(*Config) (*eyes, error)
 
 // identifier tells whose a process is; package identity has it.
 type identifier interface {
@@ -50,6 +50,7 @@ type watch struct {
 	metricsTo consumer.Metrics // nil without a metrics pipeline
 	logsTo    consumer.Logs    // nil without a logs pipeline
 
+	own     *ownTelemetry
 	failing bool // the last pass failed
 }
 
@@ -70,6 +71,7 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 		log:       set.Logger,
 		obs:       obs,
 		telemetry: telemetry,
+		own:       &ownTelemetry{to: telemetry},
 		metrics:   newMetricsWriter(config, set),
 		logs:      newLogsWriter(config, set),
 	}, nil
@@ -77,7 +79,7 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 
 // run takes windows until ctx ends.
 func (w *watch) run(ctx context.Context, see *eyes) {
-	samples := sampler.New(see.kernel, see.host, w.config.Diagnosis.OOMRisk.Windows)
+	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows)
 	engine := diagnosis.New(w.config.Diagnosis)
 
 	timer := time.NewTimer(w.config.InitialDelay)
@@ -89,7 +91,8 @@ func (w *watch) run(ctx context.Context, see *eyes) {
 	}
 	ticker := time.NewTicker(w.config.CollectionInterval)
 	defer ticker.Stop()
-	for {
+	// A tick that came during a long send is ready as well when ctx ends.
+	for ctx.Err() == nil {
 		w.collect(ctx, see, samples, engine)
 		select {
 		case <-ctx.Done():
@@ -110,6 +113,7 @@ func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler
 	w.recovered()
 	w.telemetry.HotspotCensusDuration.Record(ctx, time.Since(began).Seconds())
 	w.telemetry.HotspotCensusThreads.Record(ctx, int64(snapshot.Threads))
+	w.own.record(ctx, see, snapshot)
 	if snapshot.Length <= 0 {
 		return // the first: there is nothing to compare it with
 	}
@@ -117,7 +121,7 @@ func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler
 	if w.metricsTo != nil {
 		w.sendMetrics(ctx, see.whose, snapshot, engine)
 	}
-	if w.logsTo != nil && len(events) > 0 {
+	if w.logsTo != nil && len(events)+len(snapshot.Kills) > 0 {
 		w.sendLogs(ctx, see.whose, snapshot, events)
 	}
 	see.whose.EndPass()

@@ -57,6 +57,54 @@ func (ms *HotspotHostDiagnosedMetricConfig) Validate() error {
 	return nil
 }
 
+// HotspotHostShortLivedCPUTimeMetricAttributeKey specifies the key of an attribute for the hotspot.host.short_lived.cpu.time metric.
+type HotspotHostShortLivedCPUTimeMetricAttributeKey string
+
+const (
+	HotspotHostShortLivedCPUTimeMetricAttributeKeyProcessExecutableName HotspotHostShortLivedCPUTimeMetricAttributeKey = "process.executable.name"
+)
+
+// HotspotHostShortLivedCPUTimeMetricConfig provides config for the hotspot.host.short_lived.cpu.time metric.
+type HotspotHostShortLivedCPUTimeMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                           `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []HotspotHostShortLivedCPUTimeMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *HotspotHostShortLivedCPUTimeMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *HotspotHostShortLivedCPUTimeMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case HotspotHostShortLivedCPUTimeMetricAttributeKeyProcessExecutableName:
+		default:
+			return fmt.Errorf("metric hotspot.host.short_lived.cpu.time doesn't have an attribute %v, valid attributes: [process.executable.name]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
 // HotspotProcessDiagnosisMetricAttributeKey specifies the key of an attribute for the hotspot.process.diagnosis metric.
 type HotspotProcessDiagnosisMetricAttributeKey string
 
@@ -162,6 +210,75 @@ func (ms *HotspotProcessThreadMaxUtilizationMetricConfig) Unmarshal(parser *conf
 	}
 
 	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// HotspotProcessWaitCausedMetricConfig provides config for the hotspot.process.wait.caused metric.
+type HotspotProcessWaitCausedMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotProcessWaitCausedMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// HotspotProcessWaitTimeMetricAttributeKey specifies the key of an attribute for the hotspot.process.wait.time metric.
+type HotspotProcessWaitTimeMetricAttributeKey string
+
+const (
+	HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorPid  HotspotProcessWaitTimeMetricAttributeKey = "hotspot.aggressor.pid"
+	HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorName HotspotProcessWaitTimeMetricAttributeKey = "hotspot.aggressor.name"
+)
+
+// HotspotProcessWaitTimeMetricConfig provides config for the hotspot.process.wait.time metric.
+type HotspotProcessWaitTimeMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                     `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []HotspotProcessWaitTimeMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *HotspotProcessWaitTimeMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *HotspotProcessWaitTimeMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorPid, HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorName:
+		default:
+			return fmt.Errorf("metric hotspot.process.wait.time doesn't have an attribute %v, valid attributes: [hotspot.aggressor.pid, hotspot.aggressor.name]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
 	return nil
 }
 
@@ -400,10 +517,13 @@ func (ms *ProcessThreadCountMetricConfig) Unmarshal(parser *confmap.Conf) error 
 // MetricsConfig provides config for hotspot metrics.
 type MetricsConfig struct {
 	HotspotHostDiagnosed               HotspotHostDiagnosedMetricConfig               `mapstructure:"hotspot.host.diagnosed"`
+	HotspotHostShortLivedCPUTime       HotspotHostShortLivedCPUTimeMetricConfig       `mapstructure:"hotspot.host.short_lived.cpu.time"`
 	HotspotProcessDiagnosis            HotspotProcessDiagnosisMetricConfig            `mapstructure:"hotspot.process.diagnosis"`
 	HotspotProcessMemoryGrowth         HotspotProcessMemoryGrowthMetricConfig         `mapstructure:"hotspot.process.memory.growth"`
 	HotspotProcessRunQueueTime         HotspotProcessRunQueueTimeMetricConfig         `mapstructure:"hotspot.process.run_queue.time"`
 	HotspotProcessThreadMaxUtilization HotspotProcessThreadMaxUtilizationMetricConfig `mapstructure:"hotspot.process.thread.max_utilization"`
+	HotspotProcessWaitCaused           HotspotProcessWaitCausedMetricConfig           `mapstructure:"hotspot.process.wait.caused"`
+	HotspotProcessWaitTime             HotspotProcessWaitTimeMetricConfig             `mapstructure:"hotspot.process.wait.time"`
 	ProcessContextSwitches             ProcessContextSwitchesMetricConfig             `mapstructure:"process.context_switches"`
 	ProcessCPUTime                     ProcessCPUTimeMetricConfig                     `mapstructure:"process.cpu.time"`
 	ProcessCPUUtilization              ProcessCPUUtilizationMetricConfig              `mapstructure:"process.cpu.utilization"`
@@ -419,6 +539,11 @@ func DefaultMetricsConfig() MetricsConfig {
 			AggregationStrategy: AggregationStrategyAvg,
 			EnabledAttributes:   []HotspotHostDiagnosedMetricAttributeKey{HotspotHostDiagnosedMetricAttributeKeyHotspotDiagnosis},
 		},
+		HotspotHostShortLivedCPUTime: HotspotHostShortLivedCPUTimeMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []HotspotHostShortLivedCPUTimeMetricAttributeKey{HotspotHostShortLivedCPUTimeMetricAttributeKeyProcessExecutableName},
+		},
 		HotspotProcessDiagnosis: HotspotProcessDiagnosisMetricConfig{
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategyAvg,
@@ -432,6 +557,14 @@ func DefaultMetricsConfig() MetricsConfig {
 		},
 		HotspotProcessThreadMaxUtilization: HotspotProcessThreadMaxUtilizationMetricConfig{
 			Enabled: true,
+		},
+		HotspotProcessWaitCaused: HotspotProcessWaitCausedMetricConfig{
+			Enabled: true,
+		},
+		HotspotProcessWaitTime: HotspotProcessWaitTimeMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []HotspotProcessWaitTimeMetricAttributeKey{HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorPid, HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorName},
 		},
 		ProcessContextSwitches: ProcessContextSwitchesMetricConfig{
 			Enabled:             true,
@@ -485,6 +618,7 @@ func (ec *EventConfig) Unmarshal(parser *confmap.Conf) error {
 type EventsConfig struct {
 	HotspotDiagnosisCPUBound EventConfig `mapstructure:"hotspot.diagnosis.cpu_bound"`
 	HotspotDiagnosisOomRisk  EventConfig `mapstructure:"hotspot.diagnosis.oom_risk"`
+	HotspotOomKill           EventConfig `mapstructure:"hotspot.oom_kill"`
 }
 
 func DefaultEventsConfig() EventsConfig {
@@ -493,6 +627,9 @@ func DefaultEventsConfig() EventsConfig {
 			Enabled: true,
 		},
 		HotspotDiagnosisOomRisk: EventConfig{
+			Enabled: true,
+		},
+		HotspotOomKill: EventConfig{
 			Enabled: true,
 		},
 	}

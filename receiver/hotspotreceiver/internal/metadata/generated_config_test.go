@@ -31,6 +31,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategyAvg,
 						EnabledAttributes:   []HotspotHostDiagnosedMetricAttributeKey{HotspotHostDiagnosedMetricAttributeKeyHotspotDiagnosis},
 					},
+					HotspotHostShortLivedCPUTime: HotspotHostShortLivedCPUTimeMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []HotspotHostShortLivedCPUTimeMetricAttributeKey{HotspotHostShortLivedCPUTimeMetricAttributeKeyProcessExecutableName},
+					},
 					HotspotProcessDiagnosis: HotspotProcessDiagnosisMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategyAvg,
@@ -44,6 +49,14 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					},
 					HotspotProcessThreadMaxUtilization: HotspotProcessThreadMaxUtilizationMetricConfig{
 						Enabled: true,
+					},
+					HotspotProcessWaitCaused: HotspotProcessWaitCausedMetricConfig{
+						Enabled: true,
+					},
+					HotspotProcessWaitTime: HotspotProcessWaitTimeMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []HotspotProcessWaitTimeMetricAttributeKey{HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorPid, HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorName},
 					},
 					ProcessContextSwitches: ProcessContextSwitchesMetricConfig{
 						Enabled:             true,
@@ -92,6 +105,11 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategyAvg,
 						EnabledAttributes:   []HotspotHostDiagnosedMetricAttributeKey{HotspotHostDiagnosedMetricAttributeKeyHotspotDiagnosis},
 					},
+					HotspotHostShortLivedCPUTime: HotspotHostShortLivedCPUTimeMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []HotspotHostShortLivedCPUTimeMetricAttributeKey{HotspotHostShortLivedCPUTimeMetricAttributeKeyProcessExecutableName},
+					},
 					HotspotProcessDiagnosis: HotspotProcessDiagnosisMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategyAvg,
@@ -105,6 +123,14 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					},
 					HotspotProcessThreadMaxUtilization: HotspotProcessThreadMaxUtilizationMetricConfig{
 						Enabled: false,
+					},
+					HotspotProcessWaitCaused: HotspotProcessWaitCausedMetricConfig{
+						Enabled: false,
+					},
+					HotspotProcessWaitTime: HotspotProcessWaitTimeMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []HotspotProcessWaitTimeMetricAttributeKey{HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorPid, HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorName},
 					},
 					ProcessContextSwitches: ProcessContextSwitchesMetricConfig{
 						Enabled:             false,
@@ -148,7 +174,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := loadMetricsBuilderConfig(t, tt.name)
-			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(HotspotHostDiagnosedMetricConfig{}, HotspotProcessDiagnosisMetricConfig{}, HotspotProcessMemoryGrowthMetricConfig{}, HotspotProcessRunQueueTimeMetricConfig{}, HotspotProcessThreadMaxUtilizationMetricConfig{}, ProcessContextSwitchesMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessPagingFaultsMetricConfig{}, ProcessThreadCountMetricConfig{}, ResourceAttributeConfig{}))
+			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(HotspotHostDiagnosedMetricConfig{}, HotspotHostShortLivedCPUTimeMetricConfig{}, HotspotProcessDiagnosisMetricConfig{}, HotspotProcessMemoryGrowthMetricConfig{}, HotspotProcessRunQueueTimeMetricConfig{}, HotspotProcessThreadMaxUtilizationMetricConfig{}, HotspotProcessWaitCausedMetricConfig{}, HotspotProcessWaitTimeMetricConfig{}, ProcessContextSwitchesMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessPagingFaultsMetricConfig{}, ProcessThreadCountMetricConfig{}, ResourceAttributeConfig{}))
 			require.Emptyf(t, diff, "Config mismatch (-expected +actual):\n%s", diff)
 		})
 	}
@@ -165,6 +191,18 @@ func TestHotspotHostDiagnosedMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }
 
+func TestHotspotHostShortLivedCPUTimeMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().HotspotHostShortLivedCPUTime
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []HotspotHostShortLivedCPUTimeMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric hotspot.host.short_lived.cpu.time doesn't have an attribute invalid, valid attributes: [process.executable.name]")
+
+	cfg = DefaultMetricsConfig().HotspotHostShortLivedCPUTime
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
 func TestHotspotProcessDiagnosisMetricsConfig_Validate(t *testing.T) {
 	cfg := DefaultMetricsConfig().HotspotProcessDiagnosis
 	require.NoError(t, cfg.Validate())
@@ -173,6 +211,18 @@ func TestHotspotProcessDiagnosisMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "metric hotspot.process.diagnosis doesn't have an attribute invalid, valid attributes: [hotspot.diagnosis]")
 
 	cfg = DefaultMetricsConfig().HotspotProcessDiagnosis
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestHotspotProcessWaitTimeMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().HotspotProcessWaitTime
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []HotspotProcessWaitTimeMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric hotspot.process.wait.time doesn't have an attribute invalid, valid attributes: [hotspot.aggressor.pid, hotspot.aggressor.name]")
+
+	cfg = DefaultMetricsConfig().HotspotProcessWaitTime
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }

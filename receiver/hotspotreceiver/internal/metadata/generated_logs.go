@@ -91,6 +91,42 @@ func newEventHotspotDiagnosisOomRisk(cfg EventConfig) eventHotspotDiagnosisOomRi
 	return e
 }
 
+type eventHotspotOomKill struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventHotspotOomKill) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotWindowAttributeValue float64) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("hotspot.oom_kill")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutDouble("hotspot.window", hotspotWindowAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventHotspotOomKill) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventHotspotOomKill(cfg EventConfig) eventHotspotOomKill {
+	e := eventHotspotOomKill{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
 // LogsBuilder provides an interface for scrapers to report logs while taking care of all the transformations
 // required to produce log representation defined in metadata and user config.
 type LogsBuilder struct {
@@ -102,6 +138,7 @@ type LogsBuilder struct {
 	resourceAttributeExcludeFilter map[string]filter.Filter
 	eventHotspotDiagnosisCPUBound  eventHotspotDiagnosisCPUBound
 	eventHotspotDiagnosisOomRisk   eventHotspotDiagnosisOomRisk
+	eventHotspotOomKill            eventHotspotOomKill
 }
 
 // LogBuilderOption applies changes to default logs builder.
@@ -117,6 +154,7 @@ func NewLogsBuilder(lbc LogsBuilderConfig, settings receiver.Settings) *LogsBuil
 		buildInfo:                      settings.BuildInfo,
 		eventHotspotDiagnosisCPUBound:  newEventHotspotDiagnosisCPUBound(lbc.Events.HotspotDiagnosisCPUBound),
 		eventHotspotDiagnosisOomRisk:   newEventHotspotDiagnosisOomRisk(lbc.Events.HotspotDiagnosisOomRisk),
+		eventHotspotOomKill:            newEventHotspotOomKill(lbc.Events.HotspotOomKill),
 		resourceAttributeIncludeFilter: make(map[string]filter.Filter),
 		resourceAttributeExcludeFilter: make(map[string]filter.Filter),
 	}
@@ -208,6 +246,7 @@ func (lb *LogsBuilder) EmitForResource(options ...ResourceLogsOption) {
 	ils.Scope().SetVersion(lb.buildInfo.Version)
 	lb.eventHotspotDiagnosisCPUBound.emit(ils.LogRecords())
 	lb.eventHotspotDiagnosisOomRisk.emit(ils.LogRecords())
+	lb.eventHotspotOomKill.emit(ils.LogRecords())
 
 	for _, op := range options {
 		op.apply(rl)
@@ -252,4 +291,9 @@ func (lb *LogsBuilder) RecordHotspotDiagnosisCPUBoundEvent(ctx context.Context, 
 // RecordHotspotDiagnosisOomRiskEvent adds a log record of hotspot.diagnosis.oom_risk event.
 func (lb *LogsBuilder) RecordHotspotDiagnosisOomRiskEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue AttributeHotspotDiagnosisState, hotspotWindowAttributeValue float64) {
 	lb.eventHotspotDiagnosisOomRisk.recordEvent(ctx, timestamp, hotspotDiagnosisAttributeValue.String(), hotspotDiagnosisDurationAttributeValue, hotspotDiagnosisStateAttributeValue.String(), hotspotWindowAttributeValue)
+}
+
+// RecordHotspotOomKillEvent adds a log record of hotspot.oom_kill event.
+func (lb *LogsBuilder) RecordHotspotOomKillEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotWindowAttributeValue float64) {
+	lb.eventHotspotOomKill.recordEvent(ctx, timestamp, hotspotWindowAttributeValue)
 }

@@ -138,6 +138,9 @@ func TestLogsBuilder(t *testing.T) {
 			defaultEventsCount++
 			allEventsCount++
 			lb.RecordHotspotDiagnosisOomRiskEvent(ctx, timestamp, AttributeHotspotDiagnosisCPUBound, 26.100000, AttributeHotspotDiagnosisStateStarted, 14.100000)
+			defaultEventsCount++
+			allEventsCount++
+			lb.RecordHotspotOomKillEvent(ctx, timestamp, 14.100000)
 
 			rb := lb.NewResourceBuilder()
 			rb.SetContainerID("container.id-val")
@@ -205,6 +208,16 @@ func TestLogsBuilder(t *testing.T) {
 					assert.True(t, ok)
 					assert.Equal(t, "started", attrVal.Str())
 					attrVal, ok = lr.Attributes().Get("hotspot.window")
+					assert.True(t, ok)
+					assert.Equal(t, 14.100000, attrVal.Double())
+				case "hotspot.oom_kill":
+					assert.False(t, validatedEvents["hotspot.oom_kill"], "Found a duplicate in the events slice: hotspot.oom_kill")
+					validatedEvents["hotspot.oom_kill"] = true
+					lr := lrs.At(i)
+					assert.Equal(t, timestamp, lr.Timestamp())
+					assert.Equal(t, pcommon.TraceID(traceID), lr.TraceID())
+					assert.Equal(t, pcommon.SpanID(spanID), lr.SpanID())
+					attrVal, ok := lr.Attributes().Get("hotspot.window")
 					assert.True(t, ok)
 					assert.Equal(t, 14.100000, attrVal.Double())
 				}

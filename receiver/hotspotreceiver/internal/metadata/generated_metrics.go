@@ -128,6 +128,82 @@ var MapAttributeHotspotDiagnosisState = map[string]AttributeHotspotDiagnosisStat
 	"ended":   AttributeHotspotDiagnosisStateEnded,
 }
 
+// AttributeHotspotLoss specifies the value hotspot.loss attribute.
+type AttributeHotspotLoss int
+
+const (
+	_ AttributeHotspotLoss = iota
+	AttributeHotspotLossExitRingFull
+	AttributeHotspotLossThreadExitRingFull
+	AttributeHotspotLossOomRingFull
+	AttributeHotspotLossPairMapFull
+	AttributeHotspotLossVictimMapFull
+	AttributeHotspotLossHistoryTooShort
+)
+
+// String returns the string representation of the AttributeHotspotLoss.
+func (av AttributeHotspotLoss) String() string {
+	switch av {
+	case AttributeHotspotLossExitRingFull:
+		return "exit_ring_full"
+	case AttributeHotspotLossThreadExitRingFull:
+		return "thread_exit_ring_full"
+	case AttributeHotspotLossOomRingFull:
+		return "oom_ring_full"
+	case AttributeHotspotLossPairMapFull:
+		return "pair_map_full"
+	case AttributeHotspotLossVictimMapFull:
+		return "victim_map_full"
+	case AttributeHotspotLossHistoryTooShort:
+		return "history_too_short"
+	}
+	return ""
+}
+
+// MapAttributeHotspotLoss is a helper map of string to AttributeHotspotLoss attribute value.
+var MapAttributeHotspotLoss = map[string]AttributeHotspotLoss{
+	"exit_ring_full":        AttributeHotspotLossExitRingFull,
+	"thread_exit_ring_full": AttributeHotspotLossThreadExitRingFull,
+	"oom_ring_full":         AttributeHotspotLossOomRingFull,
+	"pair_map_full":         AttributeHotspotLossPairMapFull,
+	"victim_map_full":       AttributeHotspotLossVictimMapFull,
+	"history_too_short":     AttributeHotspotLossHistoryTooShort,
+}
+
+// AttributeHotspotProgram specifies the value hotspot.program attribute.
+type AttributeHotspotProgram int
+
+const (
+	_ AttributeHotspotProgram = iota
+	AttributeHotspotProgramCensus
+	AttributeHotspotProgramContention
+	AttributeHotspotProgramExits
+	AttributeHotspotProgramOom
+)
+
+// String returns the string representation of the AttributeHotspotProgram.
+func (av AttributeHotspotProgram) String() string {
+	switch av {
+	case AttributeHotspotProgramCensus:
+		return "census"
+	case AttributeHotspotProgramContention:
+		return "contention"
+	case AttributeHotspotProgramExits:
+		return "exits"
+	case AttributeHotspotProgramOom:
+		return "oom"
+	}
+	return ""
+}
+
+// MapAttributeHotspotProgram is a helper map of string to AttributeHotspotProgram attribute value.
+var MapAttributeHotspotProgram = map[string]AttributeHotspotProgram{
+	"census":     AttributeHotspotProgramCensus,
+	"contention": AttributeHotspotProgramContention,
+	"exits":      AttributeHotspotProgramExits,
+	"oom":        AttributeHotspotProgramOom,
+}
+
 // AttributeProcessContextSwitchType specifies the value process.context_switch.type attribute.
 type AttributeProcessContextSwitchType int
 
@@ -185,6 +261,10 @@ var MetricsInfo = metricsInfo{
 		Name:       "hotspot.host.diagnosed",
 		Attributes: []string{"hotspot.diagnosis"},
 	},
+	HotspotHostShortLivedCPUTime: metricInfo{
+		Name:       "hotspot.host.short_lived.cpu.time",
+		Attributes: []string{"process.executable.name"},
+	},
 	HotspotProcessDiagnosis: metricInfo{
 		Name:       "hotspot.process.diagnosis",
 		Attributes: []string{"hotspot.diagnosis"},
@@ -197,6 +277,13 @@ var MetricsInfo = metricsInfo{
 	},
 	HotspotProcessThreadMaxUtilization: metricInfo{
 		Name: "hotspot.process.thread.max_utilization",
+	},
+	HotspotProcessWaitCaused: metricInfo{
+		Name: "hotspot.process.wait.caused",
+	},
+	HotspotProcessWaitTime: metricInfo{
+		Name:       "hotspot.process.wait.time",
+		Attributes: []string{"hotspot.aggressor.pid", "hotspot.aggressor.name"},
 	},
 	ProcessContextSwitches: metricInfo{
 		Name:       "process.context_switches",
@@ -224,10 +311,13 @@ var MetricsInfo = metricsInfo{
 
 type metricsInfo struct {
 	HotspotHostDiagnosed               metricInfo
+	HotspotHostShortLivedCPUTime       metricInfo
 	HotspotProcessDiagnosis            metricInfo
 	HotspotProcessMemoryGrowth         metricInfo
 	HotspotProcessRunQueueTime         metricInfo
 	HotspotProcessThreadMaxUtilization metricInfo
+	HotspotProcessWaitCaused           metricInfo
+	HotspotProcessWaitTime             metricInfo
 	ProcessContextSwitches             metricInfo
 	ProcessCPUTime                     metricInfo
 	ProcessCPUUtilization              metricInfo
@@ -322,6 +412,97 @@ func (m *metricHotspotHostDiagnosed) emit(metrics pmetric.MetricSlice) {
 
 func newMetricHotspotHostDiagnosed(cfg HotspotHostDiagnosedMetricConfig) metricHotspotHostDiagnosed {
 	m := metricHotspotHostDiagnosed{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotHostShortLivedCPUTime struct {
+	data          pmetric.Metric                           // data buffer for generated metric.
+	config        HotspotHostShortLivedCPUTimeMetricConfig // metric config provided by user.
+	capacity      int                                      // max observed number of data points added to the metric.
+	aggDataPoints []float64                                // slice containing number of aggregated datapoints at each index
+}
+
+// init fills hotspot.host.short_lived.cpu.time metric with initial data.
+func (m *metricHotspotHostShortLivedCPUTime) init() {
+	m.data.SetName("hotspot.host.short_lived.cpu.time")
+	m.data.SetDescription("CPU time of processes that came and went between two readings and have no resource of their own.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricHotspotHostShortLivedCPUTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, processExecutableNameAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, HotspotHostShortLivedCPUTimeMetricAttributeKeyProcessExecutableName) {
+		dp.Attributes().PutStr("process.executable.name", processExecutableNameAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetDoubleValue(dpi.DoubleValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.DoubleValue() > val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.DoubleValue() < val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetDoubleValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotHostShortLivedCPUTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotHostShortLivedCPUTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetDoubleValue(m.data.Sum().DataPoints().At(i).DoubleValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotHostShortLivedCPUTime(cfg HotspotHostShortLivedCPUTimeMetricConfig) metricHotspotHostShortLivedCPUTime {
+	m := metricHotspotHostShortLivedCPUTime{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -563,6 +744,152 @@ func (m *metricHotspotProcessThreadMaxUtilization) emit(metrics pmetric.MetricSl
 
 func newMetricHotspotProcessThreadMaxUtilization(cfg HotspotProcessThreadMaxUtilizationMetricConfig) metricHotspotProcessThreadMaxUtilization {
 	m := metricHotspotProcessThreadMaxUtilization{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotProcessWaitCaused struct {
+	data     pmetric.Metric                       // data buffer for generated metric.
+	config   HotspotProcessWaitCausedMetricConfig // metric config provided by user.
+	capacity int                                  // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.process.wait.caused metric with initial data.
+func (m *metricHotspotProcessWaitCaused) init() {
+	m.data.SetName("hotspot.process.wait.caused")
+	m.data.SetDescription("Time other processes waited for a CPU while this one ran, since the receiver began to watch.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricHotspotProcessWaitCaused) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotProcessWaitCaused) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotProcessWaitCaused) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotProcessWaitCaused(cfg HotspotProcessWaitCausedMetricConfig) metricHotspotProcessWaitCaused {
+	m := metricHotspotProcessWaitCaused{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotProcessWaitTime struct {
+	data          pmetric.Metric                     // data buffer for generated metric.
+	config        HotspotProcessWaitTimeMetricConfig // metric config provided by user.
+	capacity      int                                // max observed number of data points added to the metric.
+	aggDataPoints []float64                          // slice containing number of aggregated datapoints at each index
+}
+
+// init fills hotspot.process.wait.time metric with initial data.
+func (m *metricHotspotProcessWaitTime) init() {
+	m.data.SetName("hotspot.process.wait.time")
+	m.data.SetDescription("Time this process waited for a CPU while the aggressor ran.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricHotspotProcessWaitTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, hotspotAggressorPidAttributeValue int64, hotspotAggressorNameAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorPid) {
+		dp.Attributes().PutInt("hotspot.aggressor.pid", hotspotAggressorPidAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorName) {
+		dp.Attributes().PutStr("hotspot.aggressor.name", hotspotAggressorNameAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetDoubleValue(dpi.DoubleValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.DoubleValue() > val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.DoubleValue() < val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetDoubleValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotProcessWaitTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotProcessWaitTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetDoubleValue(m.data.Sum().DataPoints().At(i).DoubleValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotProcessWaitTime(cfg HotspotProcessWaitTimeMetricConfig) metricHotspotProcessWaitTime {
+	m := metricHotspotProcessWaitTime{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -1048,10 +1375,13 @@ type MetricsBuilder struct {
 	resourceAttributeIncludeFilter           map[string]filter.Filter
 	resourceAttributeExcludeFilter           map[string]filter.Filter
 	metricHotspotHostDiagnosed               metricHotspotHostDiagnosed
+	metricHotspotHostShortLivedCPUTime       metricHotspotHostShortLivedCPUTime
 	metricHotspotProcessDiagnosis            metricHotspotProcessDiagnosis
 	metricHotspotProcessMemoryGrowth         metricHotspotProcessMemoryGrowth
 	metricHotspotProcessRunQueueTime         metricHotspotProcessRunQueueTime
 	metricHotspotProcessThreadMaxUtilization metricHotspotProcessThreadMaxUtilization
+	metricHotspotProcessWaitCaused           metricHotspotProcessWaitCaused
+	metricHotspotProcessWaitTime             metricHotspotProcessWaitTime
 	metricProcessContextSwitches             metricProcessContextSwitches
 	metricProcessCPUTime                     metricProcessCPUTime
 	metricProcessCPUUtilization              metricProcessCPUUtilization
@@ -1084,10 +1414,13 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricsBuffer:                            pmetric.NewMetrics(),
 		buildInfo:                                settings.BuildInfo,
 		metricHotspotHostDiagnosed:               newMetricHotspotHostDiagnosed(mbc.Metrics.HotspotHostDiagnosed),
+		metricHotspotHostShortLivedCPUTime:       newMetricHotspotHostShortLivedCPUTime(mbc.Metrics.HotspotHostShortLivedCPUTime),
 		metricHotspotProcessDiagnosis:            newMetricHotspotProcessDiagnosis(mbc.Metrics.HotspotProcessDiagnosis),
 		metricHotspotProcessMemoryGrowth:         newMetricHotspotProcessMemoryGrowth(mbc.Metrics.HotspotProcessMemoryGrowth),
 		metricHotspotProcessRunQueueTime:         newMetricHotspotProcessRunQueueTime(mbc.Metrics.HotspotProcessRunQueueTime),
 		metricHotspotProcessThreadMaxUtilization: newMetricHotspotProcessThreadMaxUtilization(mbc.Metrics.HotspotProcessThreadMaxUtilization),
+		metricHotspotProcessWaitCaused:           newMetricHotspotProcessWaitCaused(mbc.Metrics.HotspotProcessWaitCaused),
+		metricHotspotProcessWaitTime:             newMetricHotspotProcessWaitTime(mbc.Metrics.HotspotProcessWaitTime),
 		metricProcessContextSwitches:             newMetricProcessContextSwitches(mbc.Metrics.ProcessContextSwitches),
 		metricProcessCPUTime:                     newMetricProcessCPUTime(mbc.Metrics.ProcessCPUTime),
 		metricProcessCPUUtilization:              newMetricProcessCPUUtilization(mbc.Metrics.ProcessCPUUtilization),
@@ -1210,10 +1543,13 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Scope().SetVersion(mb.buildInfo.Version)
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
 	mb.metricHotspotHostDiagnosed.emit(ils.Metrics())
+	mb.metricHotspotHostShortLivedCPUTime.emit(ils.Metrics())
 	mb.metricHotspotProcessDiagnosis.emit(ils.Metrics())
 	mb.metricHotspotProcessMemoryGrowth.emit(ils.Metrics())
 	mb.metricHotspotProcessRunQueueTime.emit(ils.Metrics())
 	mb.metricHotspotProcessThreadMaxUtilization.emit(ils.Metrics())
+	mb.metricHotspotProcessWaitCaused.emit(ils.Metrics())
+	mb.metricHotspotProcessWaitTime.emit(ils.Metrics())
 	mb.metricProcessContextSwitches.emit(ils.Metrics())
 	mb.metricProcessCPUTime.emit(ils.Metrics())
 	mb.metricProcessCPUUtilization.emit(ils.Metrics())
@@ -1256,6 +1592,11 @@ func (mb *MetricsBuilder) RecordHotspotHostDiagnosedDataPoint(ts pcommon.Timesta
 	mb.metricHotspotHostDiagnosed.recordDataPoint(mb.startTime, ts, val, hotspotDiagnosisAttributeValue.String())
 }
 
+// RecordHotspotHostShortLivedCPUTimeDataPoint adds a data point to hotspot.host.short_lived.cpu.time metric.
+func (mb *MetricsBuilder) RecordHotspotHostShortLivedCPUTimeDataPoint(ts pcommon.Timestamp, val float64, processExecutableNameAttributeValue string) {
+	mb.metricHotspotHostShortLivedCPUTime.recordDataPoint(mb.startTime, ts, val, processExecutableNameAttributeValue)
+}
+
 // RecordHotspotProcessDiagnosisDataPoint adds a data point to hotspot.process.diagnosis metric.
 func (mb *MetricsBuilder) RecordHotspotProcessDiagnosisDataPoint(ts pcommon.Timestamp, val int64, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis) {
 	mb.metricHotspotProcessDiagnosis.recordDataPoint(mb.startTime, ts, val, hotspotDiagnosisAttributeValue.String())
@@ -1274,6 +1615,16 @@ func (mb *MetricsBuilder) RecordHotspotProcessRunQueueTimeDataPoint(ts pcommon.T
 // RecordHotspotProcessThreadMaxUtilizationDataPoint adds a data point to hotspot.process.thread.max_utilization metric.
 func (mb *MetricsBuilder) RecordHotspotProcessThreadMaxUtilizationDataPoint(ts pcommon.Timestamp, val float64) {
 	mb.metricHotspotProcessThreadMaxUtilization.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordHotspotProcessWaitCausedDataPoint adds a data point to hotspot.process.wait.caused metric.
+func (mb *MetricsBuilder) RecordHotspotProcessWaitCausedDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricHotspotProcessWaitCaused.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordHotspotProcessWaitTimeDataPoint adds a data point to hotspot.process.wait.time metric.
+func (mb *MetricsBuilder) RecordHotspotProcessWaitTimeDataPoint(ts pcommon.Timestamp, val float64, hotspotAggressorPidAttributeValue int64, hotspotAggressorNameAttributeValue string) {
+	mb.metricHotspotProcessWaitTime.recordDataPoint(mb.startTime, ts, val, hotspotAggressorPidAttributeValue, hotspotAggressorNameAttributeValue)
 }
 
 // RecordProcessContextSwitchesDataPoint adds a data point to process.context_switches metric.

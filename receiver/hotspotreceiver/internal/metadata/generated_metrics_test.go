@@ -68,7 +68,9 @@ func TestMetricsBuilder(t *testing.T) {
 			mb := NewMetricsBuilder(loadMetricsBuilderConfig(t, tt.name), settings, WithStartTime(start))
 			aggMap := make(map[string]string) // contains the aggregation strategies for each metric name
 			aggMap["hotspot.host.diagnosed"] = mb.metricHotspotHostDiagnosed.config.AggregationStrategy
+			aggMap["hotspot.host.short_lived.cpu.time"] = mb.metricHotspotHostShortLivedCPUTime.config.AggregationStrategy
 			aggMap["hotspot.process.diagnosis"] = mb.metricHotspotProcessDiagnosis.config.AggregationStrategy
+			aggMap["hotspot.process.wait.time"] = mb.metricHotspotProcessWaitTime.config.AggregationStrategy
 			aggMap["process.context_switches"] = mb.metricProcessContextSwitches.config.AggregationStrategy
 			aggMap["process.cpu.time"] = mb.metricProcessCPUTime.config.AggregationStrategy
 			aggMap["process.cpu.utilization"] = mb.metricProcessCPUUtilization.config.AggregationStrategy
@@ -89,6 +91,12 @@ func TestMetricsBuilder(t *testing.T) {
 			}
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordHotspotHostShortLivedCPUTimeDataPoint(ts, 1, "process.executable.name-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordHotspotHostShortLivedCPUTimeDataPoint(ts, 3, "process.executable.name-val-2")
+			}
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordHotspotProcessDiagnosisDataPoint(ts, 1, AttributeHotspotDiagnosisCPUBound)
 			if tt.name == "reaggregate_set" {
 				mb.RecordHotspotProcessDiagnosisDataPoint(ts, 3, AttributeHotspotDiagnosisOomRisk)
@@ -102,6 +110,15 @@ func TestMetricsBuilder(t *testing.T) {
 			defaultMetricsCount++
 			allMetricsCount++
 			mb.RecordHotspotProcessThreadMaxUtilizationDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotProcessWaitCausedDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotProcessWaitTimeDataPoint(ts, 1, 21, "hotspot.aggressor.name-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordHotspotProcessWaitTimeDataPoint(ts, 3, 22, "hotspot.aggressor.name-val-2")
+			}
 			defaultMetricsCount++
 			allMetricsCount++
 			mb.RecordProcessContextSwitchesDataPoint(ts, 1, AttributeProcessContextSwitchTypeVoluntary)
@@ -145,7 +162,9 @@ func TestMetricsBuilder(t *testing.T) {
 			metrics := mb.Emit(WithResource(res))
 			if tt.name == "reaggregate_set" {
 				assert.Empty(t, mb.metricHotspotHostDiagnosed.aggDataPoints)
+				assert.Empty(t, mb.metricHotspotHostShortLivedCPUTime.aggDataPoints)
 				assert.Empty(t, mb.metricHotspotProcessDiagnosis.aggDataPoints)
+				assert.Empty(t, mb.metricHotspotProcessWaitTime.aggDataPoints)
 				assert.Empty(t, mb.metricProcessContextSwitches.aggDataPoints)
 				assert.Empty(t, mb.metricProcessCPUTime.aggDataPoints)
 				assert.Empty(t, mb.metricProcessCPUUtilization.aggDataPoints)
@@ -215,6 +234,50 @@ func TestMetricsBuilder(t *testing.T) {
 							assert.Equal(t, int64(3), dp.IntValue())
 						}
 						_, ok := dp.Attributes().Get("hotspot.diagnosis")
+						assert.False(t, ok)
+					}
+				case "hotspot.host.short_lived.cpu.time":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["hotspot.host.short_lived.cpu.time"], "Found a duplicate in the metrics slice: hotspot.host.short_lived.cpu.time")
+						validatedMetrics["hotspot.host.short_lived.cpu.time"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "CPU time of processes that came and went between two readings and have no resource of their own.", mi.Description())
+						assert.Equal(t, "s", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						processExecutableNameAttrVal, ok := dp.Attributes().Get("process.executable.name")
+						assert.True(t, ok)
+						assert.Equal(t, "process.executable.name-val", processExecutableNameAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["hotspot.host.short_lived.cpu.time"], "Found a duplicate in the metrics slice: hotspot.host.short_lived.cpu.time")
+						validatedMetrics["hotspot.host.short_lived.cpu.time"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "CPU time of processes that came and went between two readings and have no resource of their own.", mi.Description())
+						assert.Equal(t, "s", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						switch aggMap["hotspot.host.short_lived.cpu.time"] {
+						case "sum":
+							assert.InDelta(t, float64(4), dp.DoubleValue(), 0.01)
+						case "avg":
+							assert.InDelta(t, float64(2), dp.DoubleValue(), 0.01)
+						case "min":
+							assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						case "max":
+							assert.InDelta(t, float64(3), dp.DoubleValue(), 0.01)
+						}
+						_, ok := dp.Attributes().Get("process.executable.name")
 						assert.False(t, ok)
 					}
 				case "hotspot.process.diagnosis":
@@ -295,6 +358,69 @@ func TestMetricsBuilder(t *testing.T) {
 					assert.Equal(t, ts, dp.Timestamp())
 					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
 					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+				case "hotspot.process.wait.caused":
+					assert.False(t, validatedMetrics["hotspot.process.wait.caused"], "Found a duplicate in the metrics slice: hotspot.process.wait.caused")
+					validatedMetrics["hotspot.process.wait.caused"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "Time other processes waited for a CPU while this one ran, since the receiver began to watch.", mi.Description())
+					assert.Equal(t, "s", mi.Unit())
+					assert.True(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+				case "hotspot.process.wait.time":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["hotspot.process.wait.time"], "Found a duplicate in the metrics slice: hotspot.process.wait.time")
+						validatedMetrics["hotspot.process.wait.time"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Time this process waited for a CPU while the aggressor ran.", mi.Description())
+						assert.Equal(t, "s", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						hotspotAggressorPidAttrVal, ok := dp.Attributes().Get("hotspot.aggressor.pid")
+						assert.True(t, ok)
+						assert.EqualValues(t, 21, hotspotAggressorPidAttrVal.Int())
+						hotspotAggressorNameAttrVal, ok := dp.Attributes().Get("hotspot.aggressor.name")
+						assert.True(t, ok)
+						assert.Equal(t, "hotspot.aggressor.name-val", hotspotAggressorNameAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["hotspot.process.wait.time"], "Found a duplicate in the metrics slice: hotspot.process.wait.time")
+						validatedMetrics["hotspot.process.wait.time"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Time this process waited for a CPU while the aggressor ran.", mi.Description())
+						assert.Equal(t, "s", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						switch aggMap["hotspot.process.wait.time"] {
+						case "sum":
+							assert.InDelta(t, float64(4), dp.DoubleValue(), 0.01)
+						case "avg":
+							assert.InDelta(t, float64(2), dp.DoubleValue(), 0.01)
+						case "min":
+							assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						case "max":
+							assert.InDelta(t, float64(3), dp.DoubleValue(), 0.01)
+						}
+						_, ok := dp.Attributes().Get("hotspot.aggressor.pid")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("hotspot.aggressor.name")
+						assert.False(t, ok)
+					}
 				case "process.context_switches":
 					if tt.name != "reaggregate_set" {
 						assert.False(t, validatedMetrics["process.context_switches"], "Found a duplicate in the metrics slice: process.context_switches")

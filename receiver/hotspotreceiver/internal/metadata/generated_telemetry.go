@@ -29,7 +29,11 @@ type TelemetryBuilder struct {
 	HotspotCensusDuration    metric.Float64Histogram
 	HotspotCensusErrors      metric.Int64Counter
 	HotspotCensusThreads     metric.Int64Gauge
+	HotspotLost              metric.Int64Counter
+	HotspotLostTime          metric.Float64Counter
 	HotspotProcessesExported metric.Int64Gauge
+	HotspotProgramsAttached  metric.Int64Gauge
+	HotspotUnattributedRatio metric.Float64Gauge
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -80,10 +84,34 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{thread}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.HotspotLost, err = builder.meter.Int64Counter(
+		"otelcol_hotspot_lost",
+		metric.WithDescription("Records, charges and looks back that found no room in the kernel. [Development]"),
+		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.HotspotLostTime, err = builder.meter.Float64Counter(
+		"otelcol_hotspot_lost_time",
+		metric.WithDescription("CPU time of the exits lost, and wait of the charges lost. [Development]"),
+		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
 	builder.HotspotProcessesExported, err = builder.meter.Int64Gauge(
 		"otelcol_hotspot_processes_exported",
 		metric.WithDescription("Processes whose metrics the last window exported. [Development]"),
 		metric.WithUnit("{process}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.HotspotProgramsAttached, err = builder.meter.Int64Gauge(
+		"otelcol_hotspot_programs_attached",
+		metric.WithDescription("1 for each BPF program that is attached, 0 for one that is not. [Development]"),
+		metric.WithUnit("{program}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.HotspotUnattributedRatio, err = builder.meter.Float64Gauge(
+		"otelcol_hotspot_unattributed_ratio",
+		metric.WithDescription("Share of the last window's run-queue time that is charged to nobody. [Development]"),
+		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

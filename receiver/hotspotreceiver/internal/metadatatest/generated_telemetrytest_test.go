@@ -22,7 +22,11 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.HotspotCensusDuration.Record(context.Background(), 1)
 	tb.HotspotCensusErrors.Add(context.Background(), 1)
 	tb.HotspotCensusThreads.Record(context.Background(), 1)
+	tb.HotspotLost.Add(context.Background(), 1)
+	tb.HotspotLostTime.Add(context.Background(), 1)
 	tb.HotspotProcessesExported.Record(context.Background(), 1)
+	tb.HotspotProgramsAttached.Record(context.Background(), 1)
+	tb.HotspotUnattributedRatio.Record(context.Background(), 1)
 	AssertEqualHotspotCensusDuration(t, testTel,
 		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
 		metricdatatest.IgnoreTimestamp())
@@ -32,8 +36,20 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualHotspotCensusThreads(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualHotspotLost(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualHotspotLostTime(t, testTel,
+		[]metricdata.DataPoint[float64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualHotspotProcessesExported(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualHotspotProgramsAttached(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualHotspotUnattributedRatio(t, testTel,
+		[]metricdata.DataPoint[float64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 
 	require.NoError(t, testTel.Shutdown(context.Background()))
