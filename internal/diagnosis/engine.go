@@ -5,6 +5,7 @@ package diagnosis
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -180,7 +181,7 @@ func (p *patient) event(state State, at time.Time, sentence string) Event {
 		Label:    p.active,
 		State:    state,
 		Sentence: sentence,
-		Duration: at.Sub(p.onset[p.active]),
+		Duration: max(at.Sub(p.onset[p.active]), 0),
 		Window:   p.window,
 		Evidence: p.evidence,
 	}
@@ -205,17 +206,27 @@ func (e *Engine) bury(s *sampler.Snapshot) []Event {
 	return events
 }
 
-// gather returns the evidence of all findings, each signal once.
+// gather returns the evidence of all findings, each signal once and sound.
 func gather(findings []Finding) []Evidence {
 	var all []Evidence
 	for _, f := range findings {
 		for _, e := range f.Evidence {
 			if !slices.ContainsFunc(all, func(have Evidence) bool { return have.Name == e.Name }) {
+				e.Value = sound(e.Value)
 				all = append(all, e)
 			}
 		}
 	}
 	return all
+}
+
+// sound returns v as it may leave: backends refuse NaN and infinities, and no
+// signal is negative, whatever a kernel counts.
+func sound(v float64) float64 {
+	if !(v > 0) {
+		return 0
+	}
+	return min(v, math.MaxFloat64)
 }
 
 // named returns a process as people write it: postgres (812).

@@ -74,5 +74,6 @@ func (c *Config) Validate() error {
 	if c.ErrorMode != PropagateErrors && c.ErrorMode != IgnoreErrors {
 		errs = append(errs, fmt.Errorf("error_mode: must be %s or %s, is %q", PropagateErrors, IgnoreErrors, c.ErrorMode))
 	}
+	errs = append(errs, c.Diagnosis.Check("diagnosis"))
 	return errors.Join(errs...)
 }

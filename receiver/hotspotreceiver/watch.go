@@ -89,7 +89,8 @@ func (w *watch) run(ctx context.Context, see *eyes) {
 	}
 	ticker := time.NewTicker(w.config.CollectionInterval)
 	defer ticker.Stop()
-	for {
+	// A tick that came during a long send is ready as well when ctx ends.
+	for ctx.Err() == nil {
 		w.collect(ctx, see, samples, engine)
 		select {
 		case <-ctx.Done():
