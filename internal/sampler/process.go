@@ -10,27 +10,46 @@ import (
 	"github.com/hotspot-otel/hotspot/bpf"
 )
 
-// thread is what the last pass said of one thread.
+// thread is what the last passes said of one thread.
 type thread struct {
-	start         uint64
-	cpu, runQueue uint64 // ns
-	pass          uint64 // the last that saw it
+	start  uint64
+	now    use
+	before use    // when the window began: not the last pass if that failed
+	pass   uint64 // the last that saw it
+}
+
+// use is what a thread has used since its start, in ns.
+type use struct{ cpu, runQueue uint64 }
+
+// canBecome tells whether one thread can have used so much after elapsed ns.
+// An eighth more is granted, since the census does not say when in its pass it
+// read a thread.
+func (u use) canBecome(now use, elapsed uint64) bool {
+	return now.cpu >= u.cpu && now.runQueue >= u.runQueue &&
+		now.cpu-u.cpu+now.runQueue-u.runQueue <= elapsed+elapsed/8
 }
 
 // process is one process over its life.
 type process struct {
 	Process
-	comm [16]uint8 // what Name was made of
-	pass uint64    // the last that saw it
-	last uint64    // the last before that one, 0 if there was none
+	comm   [16]uint8 // what Name was made of
+	pass   uint64    // the last that saw it
+	closed uint64    // the last that did not fail and saw it, 0 if there was none
 
 	sums     sums   // of this pass
-	total    Usage  // after the last pass
 	runQueue uint64 // ns, of all threads ever seen
 
-	throttled   uint64   // ns, of its cgroup, after the last pass
-	throttledIn uint64   // the cgroup that is of
+	// After the closed pass.
+	total       Usage
+	common      common
+	throttledIn uint64   // the cgroup that common.throttled is of
 	rss         []uint64 // the last readings, oldest first, bytes
+}
+
+// common is what the threads of a process have in common.
+type common struct {
+	rss, swap uint64 // bytes
+	throttled uint64 // ns, of the cgroup
 }
 
 // sums gathers the records of one process in one pass.
@@ -41,9 +60,8 @@ type sums struct {
 	threads                  int
 	busiest                  Thread
 	maxThreadCPU             time.Duration
-	rss, swap                uint64 // bytes
-	throttled                uint64 // ns, of its cgroup
-	complete                 bool   // the record of the process was among them
+	common
+	complete bool // the record of the process was among them
 }
 
 func (s *sums) addThread(t *bpf.Thread) {

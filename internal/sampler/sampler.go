@@ -45,6 +45,7 @@ type Sampler struct {
 	seen      []*process          // in this pass, in the order of the census
 
 	pass      uint64
+	closed    uint64          // the last pass that did not fail
 	elapsed   uint64          // ns since the last pass began
 	readings  []time.Duration // when the last passes began, since boot; oldest first
 	threadsN  int
@@ -107,6 +108,7 @@ func (s *Sampler) Sample() (*Snapshot, error) {
 		}
 	}
 	s.forget()
+	s.closed = s.pass
 	s.lastWall, s.lastStall = wall, stall
 	return snapshot, nil
 }
@@ -146,7 +148,7 @@ func (s *Sampler) owner(t *bpf.Thread) *process {
 		s.current = p
 	}
 	if p.pass != s.pass {
-		p.last, p.pass = p.pass, s.pass
+		p.pass = s.pass
 		p.sums = sums{}
 		s.seen = append(s.seen, p)
 	}
@@ -157,36 +159,40 @@ func (s *Sampler) owner(t *bpf.Thread) *process {
 // queue has to be summed thread by thread over time: the kernel forgets it with
 // the thread.
 func (s *Sampler) measure(p *process, t *bpf.Thread, shared *bpf.Process) {
-	runQueue := t.RunDelay + t.Waiting
+	now := use{cpu: t.Cpu, runQueue: t.RunDelay + t.Waiting}
 	th := s.threads[t.Tid]
 	switch {
 	case th == nil || th.start != t.Start:
 		th = &thread{start: t.Start}
 		s.threads[t.Tid] = th
-		p.runQueue += runQueue
+		p.runQueue += now.runQueue
 		if !s.bornSinceLast(time.Duration(t.Start)) {
 			// Not new, but not seen before: its past is not of this window.
-			th.cpu, th.runQueue = t.Cpu, runQueue
+			th.before = now
 		}
-	case t.Tid == t.Pid && shared != nil && shared.ExecId != p.ExecID && runQueue-th.runQueue > s.elapsed:
+	case t.Tid == t.Pid && shared != nil && shared.ExecId != p.ExecID && !th.now.canBecome(now, s.elapsed):
 		// A thread that execs takes the leader's place, id and start. These
 		// counters are another thread's than last time, whose past is counted.
-		th.cpu, th.runQueue = t.Cpu, runQueue
-	case runQueue > th.runQueue:
-		p.runQueue += runQueue - th.runQueue
+		th.before = now
+	default:
+		if th.pass <= s.closed {
+			th.before = th.now
+		}
+		if now.runQueue > th.now.runQueue {
+			p.runQueue += now.runQueue - th.now.runQueue
+		}
+		now.runQueue = max(now.runQueue, th.now.runQueue)
 	}
-	did := Thread{TID: t.Tid}
-	if t.Cpu > th.cpu {
-		did.CPU = time.Duration(t.Cpu - th.cpu)
-	}
-	if runQueue > th.runQueue {
-		did.RunQueue = time.Duration(runQueue - th.runQueue)
+	th.now, th.pass = now, s.pass
+
+	did := Thread{TID: t.Tid, RunQueue: time.Duration(now.runQueue - th.before.runQueue)}
+	if now.cpu > th.before.cpu {
+		did.CPU = time.Duration(now.cpu - th.before.cpu)
 	}
 	if b := p.sums.busiest; b.TID == 0 || did.CPU+did.RunQueue > b.CPU+b.RunQueue {
 		p.sums.busiest = did
 	}
 	p.sums.maxThreadCPU = max(p.sums.maxThreadCPU, did.CPU)
-	th.cpu, th.runQueue, th.pass = t.Cpu, max(th.runQueue, runQueue), s.pass
 }
 
 // bornSinceLast tells whether something that started then can be in this
@@ -201,13 +207,16 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 	if p.Name == "" && !p.sums.complete {
 		return Window{}, false
 	}
+	if !p.sums.complete {
+		p.sums.common = p.common
+	}
 	before := p.total
 	p.total = p.sums.advance(before, p.runQueue)
 	// readings already holds this pass: the one before is what counts.
-	if p.last == 0 && !(len(s.readings) > 1 && p.Start >= s.readings[len(s.readings)-2]) {
+	if p.closed == 0 && !(len(s.readings) > 1 && p.Start >= s.readings[len(s.readings)-2]) {
 		before = p.total
 	}
-	if p.last != s.pass-1 {
+	if p.closed != s.closed {
 		p.rss = p.rss[:0]
 	}
 	if cap(p.rss) == 0 {
@@ -232,10 +241,10 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 	if available > 0 {
 		w.Limit, w.Headroom = w.RSS+available, available
 	}
-	if p.throttledIn == p.CPUCgroup && p.sums.throttled > p.throttled && p.last != 0 {
-		w.Throttled = time.Duration(p.sums.throttled - p.throttled)
+	if p.throttledIn == p.CPUCgroup && p.sums.throttled > p.common.throttled && p.closed != 0 {
+		w.Throttled = time.Duration(p.sums.throttled - p.common.throttled)
 	}
-	p.throttledIn, p.throttled = p.CPUCgroup, p.sums.throttled
+	p.common, p.throttledIn, p.closed = p.sums.common, p.CPUCgroup, s.pass
 	return w, true
 }
 
@@ -244,14 +253,14 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 func (s *Sampler) forget() {
 	if len(s.processes) > len(s.seen) {
 		for pid, p := range s.processes {
-			if p.pass+1 < s.pass {
+			if p.pass < s.closed {
 				delete(s.processes, pid)
 			}
 		}
 	}
 	if len(s.threads) > s.threadsN {
 		for tid, t := range s.threads {
-			if t.pass+1 < s.pass {
+			if t.pass < s.closed {
 				delete(s.threads, tid)
 			}
 		}
