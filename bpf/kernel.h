@@ -219,7 +219,8 @@ static __always_inline __u32 task_cpu(const struct task_struct *t)
 /*
  * How long the task has waited for a CPU since it was last queued, in ns; 0 if
  * it runs or sleeps. The run queue's clock stands still between two scheduler
- * events of that CPU: the result is at most a tick short, never too long.
+ * events of that CPU: the result is at most a tick short, or while its cgroup
+ * is throttled on an idle CPU up to a quota period, never too long.
  */
 static __always_inline __u64 task_waiting(const struct task_struct *t)
 {

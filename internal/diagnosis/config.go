@@ -78,33 +78,35 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate returns an error for each key that is out of its range.
-func (c *Config) Validate() error {
+// Check returns an error for each key that is out of its range. The name of the
+// block, such as diagnosis, begins each: confmap puts the path before the first
+// of several errors only.
+func (c *Config) Check(block string) error {
 	return errors.Join(
-		inRange("for", c.For, 1, 1000),
-		inRange("clear_after", c.ClearAfter, 1, 1000),
-		inRange("repeat_interval", c.RepeatInterval, 0, 24*time.Hour),
+		inRange(block+"::for", c.For, 1, 1000),
+		inRange(block+"::clear_after", c.ClearAfter, 1, 1000),
+		inRange(block+"::repeat_interval", c.RepeatInterval, 0, 24*time.Hour),
+		c.CPUBound.check(block+"::cpu_bound"),
+		c.OOMRisk.check(block+"::oom_risk"),
 	)
 }
 
-// Validate returns an error for each key that is out of its range.
-func (c *CPUBoundConfig) Validate() error {
+func (c *CPUBoundConfig) check(block string) error {
 	return errors.Join(
-		inRange("min_thread_utilization", c.MinThreadUtilization, 0, 1),
-		inRange("min_host_share", c.MinHostShare, 0, 1),
-		inRange("max_memory_stall", c.MaxMemoryStall, 0, 1),
+		inRange(block+"::min_thread_utilization", c.MinThreadUtilization, 0, 1),
+		inRange(block+"::min_host_share", c.MinHostShare, 0, 1),
+		inRange(block+"::max_memory_stall", c.MaxMemoryStall, 0, 1),
 	)
 }
 
-// Validate returns an error for each key that is out of its range.
-func (c *OOMRiskConfig) Validate() error {
+func (c *OOMRiskConfig) check(block string) error {
 	return errors.Join(
-		inRange("windows", c.Windows, 2, 60),
-		inRange("min_growth", c.MinGrowth, 1, 1<<50),
-		inRange("min_rss", c.MinRSS, 0, 1<<50),
-		inRange("min_limit_ratio", c.MinLimitRatio, 0, 1),
-		inRange("min_faults_per_second", c.MinFaultsPerSecond, 0, 1e9),
-		inRange("max_time_to_limit", c.MaxTimeToLimit, 0, 24*time.Hour),
+		inRange(block+"::windows", c.Windows, 2, 60),
+		inRange(block+"::min_growth", c.MinGrowth, 1, 1<<50),
+		inRange(block+"::min_rss", c.MinRSS, 0, 1<<50),
+		inRange(block+"::min_limit_ratio", c.MinLimitRatio, 0, 1),
+		inRange(block+"::min_faults_per_second", c.MinFaultsPerSecond, 0, 1e9),
+		inRange(block+"::max_time_to_limit", c.MaxTimeToLimit, 0, 24*time.Hour),
 	)
 }
 
@@ -123,7 +125,7 @@ type Bytes uint64
 func (b *Bytes) UnmarshalText(text []byte) error {
 	n, err := humanize.ParseBytes(string(text))
 	if err != nil {
-		return fmt.Errorf("%q is not a size such as 500 MiB: %w", text, err)
+		return fmt.Errorf("%q is not a size such as 500 MiB", text)
 	}
 	*b = Bytes(n)
 	return nil

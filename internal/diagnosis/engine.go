@@ -5,6 +5,7 @@ package diagnosis
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -26,7 +27,8 @@ type Engine struct {
 // patient is a process that matches a rule, or did not long ago.
 type patient struct {
 	process sampler.Process
-	pass    uint64
+	pass    uint64 // the last that saw it
+	exited  bool
 
 	hits   [labels]int // windows in a row that matched, by label
 	onset  [labels]time.Time
@@ -78,11 +80,14 @@ func (e *Engine) Observe(s *sampler.Snapshot) []Event {
 	var events []Event
 	for i := range s.Windows {
 		w := &s.Windows[i]
+		p := e.cases[w.ID]
 		if w.Exited {
-			continue // bury has its word
+			if p != nil {
+				p.exited = true
+			}
+			continue
 		}
 		findings := e.match(w, s)
-		p := e.cases[w.ID]
 		if p == nil {
 			if len(findings) == 0 {
 				continue
@@ -183,17 +188,19 @@ func (p *patient) event(state State, at time.Time, sentence string) Event {
 		Label:    p.active,
 		State:    state,
 		Sentence: sentence,
-		Duration: at.Sub(p.onset[p.active]),
+		Duration: max(at.Sub(p.onset[p.active]), 0),
 		Window:   p.window,
 		Evidence: p.evidence,
 	}
 }
 
-// bury ends the diagnoses of processes that are gone.
+// bury ends the diagnoses of processes that are gone: said to have exited, or
+// not seen twice. Once is not enough, since an exec can hide a process from a
+// census.
 func (e *Engine) bury(s *sampler.Snapshot) []Event {
 	var events []Event
 	for id, p := range e.cases {
-		if p.pass == e.passes {
+		if p.pass == e.passes || !p.exited && p.pass+1 == e.passes {
 			continue
 		}
 		delete(e.cases, id)
@@ -208,17 +215,27 @@ func (e *Engine) bury(s *sampler.Snapshot) []Event {
 	return events
 }
 
-// gather returns the evidence of all findings, each signal once.
+// gather returns the evidence of all findings, each signal once and sound.
 func gather(findings []Finding) []Evidence {
 	var all []Evidence
 	for _, f := range findings {
 		for _, e := range f.Evidence {
 			if !slices.ContainsFunc(all, func(have Evidence) bool { return have.Name == e.Name }) {
+				e.Value = sound(e.Value)
 				all = append(all, e)
 			}
 		}
 	}
 	return all
+}
+
+// sound returns v as it may leave: backends refuse NaN and infinities, and no
+// signal is negative, whatever a kernel counts.
+func sound(v float64) float64 {
+	if !(v > 0) {
+		return 0
+	}
+	return min(v, math.MaxFloat64)
 }
 
 // named returns a process as people write it: postgres (812).

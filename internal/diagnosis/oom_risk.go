@@ -14,7 +14,7 @@ import (
 // faults for more all the time or will be at its limit soon.
 func (c *OOMRiskConfig) match(w *sampler.Window, s *sampler.Snapshot) (Finding, bool) {
 	grown := w.Grown()
-	if w.GrowthReadings < c.Windows || grown < float64(c.MinGrowth) {
+	if w.GrowthReadings < c.Windows || !(grown >= float64(c.MinGrowth)) {
 		return Finding{}, false
 	}
 	limitRatio := 0.0

@@ -3,6 +3,7 @@ package host
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,12 +33,25 @@ func Open(proc, sys string) (*Host, error) {
 // clock of task_struct.start_boottime. The first carries Go's monotonic
 // reading.
 func (h *Host) Now() (time.Time, time.Duration) {
-	var ts unix.Timespec
-	now := time.Now()
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		return now, 0
+	// The two clocks are read one after the other; what comes between them is in
+	// the difference, so the closest of a few readings is taken.
+	var best struct {
+		wall      time.Time
+		sinceBoot time.Duration
 	}
-	return now, time.Duration(ts.Nano())
+	closest := time.Duration(math.MaxInt64)
+	for range 3 {
+		var ts unix.Timespec
+		before := time.Now()
+		if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+			return before, 0
+		}
+		if took := time.Since(before); took < closest {
+			closest = took
+			best.wall, best.sinceBoot = before, time.Duration(ts.Nano())
+		}
+	}
+	return best.wall, best.sinceBoot
 }
 
 // CPUs returns how many CPUs are online, at least 1.

@@ -137,10 +137,16 @@ func (s *Sampler) forget() {
 	for tid, t := range s.threads {
 		if t.pass < s.closed {
 			delete(s.threads, tid)
-			if s.from.Exits == nil {
-				// As much as will ever be known of it.
-				t.of.deadRunQueue += t.now.runQueue
-			}
+			s.lose(t)
 		}
+	}
+}
+
+// lose keeps the run queue of a thread that is gone, as far as it is known,
+// where exits are not read. Exec ends all threads but the one that calls it,
+// which is the leader then, with its counters: none of them is lost.
+func (s *Sampler) lose(t *thread) {
+	if t != nil && s.from.Exits == nil && t.of.execed <= t.pass {
+		t.of.deadRunQueue += t.now.runQueue
 	}
 }

@@ -22,6 +22,14 @@ type thread struct {
 // use is what a thread has used since its start, in ns.
 type use struct{ cpu, runQueue uint64 }
 
+// canBecome tells whether one thread can have used so much after elapsed ns.
+// An eighth more is granted, since the census does not say when in its pass it
+// read a thread.
+func (u use) canBecome(now use, elapsed uint64) bool {
+	return now.cpu >= u.cpu && now.runQueue >= u.runQueue &&
+		now.cpu-u.cpu+now.runQueue-u.runQueue <= elapsed+elapsed/8
+}
+
 // process is one process over its life.
 type process struct {
 	Process
@@ -29,6 +37,7 @@ type process struct {
 	heard  uint64    // the last pass that knew of it
 	pass   uint64    // the last whose census saw it, 0 if none has
 	closed uint64    // the last of these that did not fail, 0 if there was none
+	execed uint64    // the last that found it running another program
 	window int       // its place in the snapshot of that, -1 if it has none
 
 	sums         sums   // of this pass

@@ -93,12 +93,13 @@ func (s *Sampler) Sample() (*Snapshot, error) {
 		Kills:   snapshot.Kills[:0],
 		Lost:    s.lost(),
 	}
-	if len(s.readings) > 0 {
+	first := len(s.readings) == 0
+	if !first {
 		snapshot.Length = wall.Sub(s.lastWall)
 		snapshot.MemoryStall = snapshot.Share(stall - s.lastStall)
 	}
 	s.readings = push(s.readings, sinceBoot)
-	s.close(snapshot)
+	s.close(snapshot, first)
 	s.closed, s.lastWall, s.lastStall = s.pass, wall, stall
 	return snapshot, nil
 }
@@ -139,7 +140,7 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 }
 
 // close ends the window of every process.
-func (s *Sampler) close(snapshot *Snapshot) {
+func (s *Sampler) close(snapshot *Snapshot, first bool) {
 	for _, k := range s.kills {
 		snapshot.Kills = append(snapshot.Kills, s.kill(&k))
 	}
@@ -147,13 +148,13 @@ func (s *Sampler) close(snapshot *Snapshot) {
 	snapshot.Pairs = s.closePairs()
 	available := s.from.Host.AvailableMemory()
 	for _, p := range s.seen {
-		if w, ok := s.advance(p, available); ok && snapshot.Length > 0 {
+		if w, ok := s.advance(p, available); ok && !first {
 			p.window = len(snapshot.Windows)
 			snapshot.Windows = append(snapshot.Windows, w)
 		}
 	}
 	for _, p := range s.gone {
-		if w := s.last(p); snapshot.Length > 0 {
+		if w := s.last(p); !first {
 			snapshot.Windows = append(snapshot.Windows, w)
 		}
 	}
@@ -197,7 +198,7 @@ func (s *Sampler) visit(t *bpf.Thread, shared *bpf.Process) {
 	s.threadsN++
 	p := s.owner(t)
 	p.sums.addThread(t)
-	s.measure(p, t)
+	s.measure(p, t, shared)
 	if t.Waiting >= s.minWait {
 		s.waiters = append(s.waiters, waiter{p, bpf.Waiting{
 			TID: t.Tid, CPU: t.CpuId, Queued: t.Queued, Now: t.Queued + t.Waiting,
@@ -212,7 +213,9 @@ func (s *Sampler) visit(t *bpf.Thread, shared *bpf.Process) {
 	if t.Tid == t.Pid {
 		p.rename(t.Comm)
 		p.Kernel = t.Flags&bpf.KernelThread != 0
-		p.ExecID = shared.ExecId
+		if shared.ExecId != p.ExecID {
+			p.ExecID, p.execed = shared.ExecId, s.pass
+		}
 	}
 }
 
@@ -238,17 +241,23 @@ func (s *Sampler) owner(t *bpf.Thread) *process {
 	return p
 }
 
-// measure finds out what the thread has done in this window. No thread can have
-// done more than time has passed: where it seems so, a thread that called exec
-// has taken over the id and the start of the leader, or this is one the last
-// pass missed.
-func (s *Sampler) measure(p *process, t *bpf.Thread) {
+// measure finds out what the thread has done in this window.
+func (s *Sampler) measure(p *process, t *bpf.Thread, shared *bpf.Process) {
 	now := use{cpu: t.Cpu, runQueue: t.RunDelay + t.Waiting}
 	th := s.threads[t.Tid]
 	switch {
 	case th == nil || th.start != t.Start:
+		s.lose(th)
 		th = &thread{start: t.Start}
 		s.threads[t.Tid] = th
+		if !s.bornSinceLast(time.Duration(t.Start)) {
+			// Not new, but not seen before: its past is not of this window.
+			th.before = now
+		}
+	case t.Tid == t.Pid && shared != nil && shared.ExecId != p.ExecID && !th.now.canBecome(now, s.elapsed):
+		// A thread that execs takes the leader's place, id and start. These
+		// counters are another thread's than last time.
+		th.before = now
 	case th.pass <= s.closed:
 		th.before = th.now
 	}
@@ -256,8 +265,8 @@ func (s *Sampler) measure(p *process, t *bpf.Thread) {
 
 	did := Thread{
 		TID:      t.Tid,
-		CPU:      time.Duration(min(since(now.cpu, th.before.cpu), s.elapsed)),
-		RunQueue: time.Duration(min(since(now.runQueue, th.before.runQueue), s.elapsed)),
+		CPU:      since(now.cpu, th.before.cpu),
+		RunQueue: since(now.runQueue, th.before.runQueue),
 	}
 	if b := p.sums.busiest; b.TID == 0 || did.CPU+did.RunQueue > b.CPU+b.RunQueue {
 		p.sums.busiest = did
@@ -265,12 +274,18 @@ func (s *Sampler) measure(p *process, t *bpf.Thread) {
 	p.sums.maxThreadCPU = max(p.sums.maxThreadCPU, did.CPU)
 }
 
-// since returns how far a counter has come, 0 if it went back.
-func since(now, before uint64) uint64 {
+// bornSinceLast tells whether something that started then can be in this
+// window only.
+func (s *Sampler) bornSinceLast(start time.Duration) bool {
+	return len(s.readings) > 0 && start >= s.readings[len(s.readings)-1]
+}
+
+// since returns how far a counter of ns has come, 0 if it went back.
+func since(now, before uint64) time.Duration {
 	if now < before {
 		return 0
 	}
-	return now - before
+	return time.Duration(now - before)
 }
 
 // advance closes the pass for one process and returns its window; false as long

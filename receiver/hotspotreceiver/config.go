@@ -100,5 +100,6 @@ func (c *Config) Validate() error {
 	if n := c.Contention.MaxPairs; n < 0 || n > kernelPairs {
 		errs = append(errs, fmt.Errorf("contention::max_pairs: must be between 0 and %d, is %d", kernelPairs, n))
 	}
+	errs = append(errs, c.Diagnosis.Check("diagnosis"))
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
@@ -63,8 +64,9 @@ type instance struct {
 	status   *componentstatus.Event // the last reported, nil before
 	started  bool
 	startErr error
-	cancel   context.CancelFunc
-	done     chan struct{} // closed when the loop has ended
+	stop     context.CancelFunc // no further window
+	giveUp   context.CancelFunc // nor the batch on its way
+	done     chan struct{}      // closed when the loop has ended
 	close    func() error
 }
 
@@ -103,34 +105,41 @@ func (i *instance) run() error {
 	for _, missing := range eyes.missing {
 		i.log.Warn("Part of what the hotspot receiver watches is off", zap.Error(missing))
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	run, stop := context.WithCancel(context.Background())
+	send, giveUp := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	i.cancel, i.done, i.close = cancel, done, eyes.close
+	i.stop, i.giveUp, i.done, i.close = stop, giveUp, done, eyes.close
 	go func() {
 		defer close(done)
-		i.watch.run(ctx, eyes)
+		i.watch.run(run, send, eyes)
 	}()
 	return nil
 }
 
-// Shutdown ends the watch and unloads the BPF programs. It waits for a batch on
-// its way as long as ctx allows.
+// How long a batch on its way may take at shutdown.
+const lastSend = 5 * time.Second
+
+// Shutdown ends the watch and unloads the BPF programs. A batch on its way is
+// given lastSend, or as long as ctx allows if that is less.
 func (i *instance) Shutdown(ctx context.Context) error {
 	i.remove()
 	i.mu.Lock()
-	cancel, done, unload := i.cancel, i.done, i.close
-	i.cancel, i.done, i.close = nil, nil, nil
+	stop, giveUp, done, unload := i.stop, i.giveUp, i.done, i.close
+	i.stop, i.giveUp, i.done, i.close = nil, nil, nil, nil
 	i.mu.Unlock()
-	if cancel == nil {
+	if stop == nil {
 		return nil
 	}
-	cancel()
+	stop()
+	timer := time.AfterFunc(lastSend, giveUp)
+	defer timer.Stop()
+	defer giveUp()
 	select {
 	case <-done:
+		return unload()
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), unload())
 	}
-	return unload()
 }
 
 // report tells every pipeline's host of a change of status.

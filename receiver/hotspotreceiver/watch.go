@@ -77,8 +77,8 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 	}, nil
 }
 
-// run takes windows until ctx ends.
-func (w *watch) run(ctx context.Context, see *eyes) {
+// run takes windows until ctx ends; send is the context they are sent in.
+func (w *watch) run(ctx, send context.Context, see *eyes) {
 	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows)
 	engine := diagnosis.New(w.config.Diagnosis)
 
@@ -93,7 +93,7 @@ func (w *watch) run(ctx context.Context, see *eyes) {
 	defer ticker.Stop()
 	// A tick that came during a long send is ready as well when ctx ends.
 	for ctx.Err() == nil {
-		w.collect(ctx, see, samples, engine)
+		w.collect(send, see, samples, engine)
 		select {
 		case <-ctx.Done():
 			return

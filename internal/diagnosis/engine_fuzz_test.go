@@ -1,0 +1,122 @@
+package diagnosis
+
+import (
+	"encoding/binary"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hotspot-otel/hotspot/internal/sampler"
+)
+
+// numbers are drawn from what the fuzzer makes up; 0 when that is used up.
+type numbers []byte
+
+func (n *numbers) uint64() uint64 {
+	var b [8]byte
+	*n = (*n)[copy(b[:], *n):]
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+func (n *numbers) duration() time.Duration { return time.Duration(n.uint64()) }
+
+func (n *numbers) float64() float64 { return math.Float64frombits(n.uint64()) }
+
+func (n *numbers) usage() sampler.Usage {
+	return sampler.Usage{
+		User: n.duration(), System: n.duration(), RunQueue: n.duration(),
+		MinorFaults: n.uint64(), MajorFaults: n.uint64(),
+		Voluntary: n.uint64(), Involuntary: n.uint64(),
+	}
+}
+
+func (n *numbers) window() sampler.Window {
+	return sampler.Window{
+		Process:        sampler.Process{ID: sampler.ID{Pid: uint32(n.uint64() % 3)}, Name: "p"},
+		Used:           n.usage(),
+		Threads:        int(n.uint64()),
+		Busiest:        sampler.Thread{CPU: n.duration(), RunQueue: n.duration()},
+		MaxThreadCPU:   n.duration(),
+		RSS:            n.uint64(),
+		Growth:         n.float64(),
+		GrowthSpan:     n.duration(),
+		GrowthReadings: int(n.uint64()),
+		Limit:          n.uint64(),
+		Headroom:       n.uint64(),
+		Throttled:      n.duration(),
+	}
+}
+
+func (n *numbers) snapshot() *sampler.Snapshot {
+	s := &sampler.Snapshot{
+		End:         first.Add(n.duration()),
+		Length:      n.duration(),
+		CPUs:        int(n.uint64()),
+		MemoryStall: n.float64(),
+	}
+	for range n.uint64() % 4 {
+		s.Windows = append(s.Windows, n.window())
+	}
+	return s
+}
+
+// FuzzObserve: whatever a window says, the events can be sent to a backend.
+func FuzzObserve(f *testing.F) {
+	// In the order snapshot and window draw.
+	encode := func(values ...any) []byte {
+		var b []byte
+		for _, v := range values {
+			switch v := v.(type) {
+			case int:
+				b = binary.LittleEndian.AppendUint64(b, uint64(v))
+			case float64:
+				b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+			}
+		}
+		return b
+	}
+	window := func(growth float64, span, cpu int) []any {
+		return []any{1, cpu, cpu, 0, 1 << 62, 1 << 62, 0, 0, 1, cpu, cpu, cpu, 1 << 62, growth, span, 3, 1 << 40, 1 << 30, 0}
+	}
+	for _, length := range []int{0, -5e9, 1, 5e9, math.MaxInt64} {
+		for _, stall := range []float64{0, -1, math.NaN(), math.Inf(1)} {
+			for _, growth := range []float64{1e300, -1e300, math.NaN(), math.Inf(1), math.Inf(-1), math.SmallestNonzeroFloat64} {
+				for _, span := range []int{10e9, -10e9} {
+					for _, cpu := range []int{4.9e9, -1, math.MaxInt64, math.MinInt64} {
+						s := append([]any{0, length, 2, stall, 1}, window(growth, span, cpu)...)
+						// Once more with a clock that went back, and gone.
+						s = append(append(s, -60_000_000_000, length, 0, stall, 1), window(growth, span, cpu)...)
+						f.Add(encode(append(s, -60_000_000_000, length, 2, stall, 0)...))
+					}
+				}
+			}
+		}
+	}
+
+	f.Fuzz(func(t *testing.T, data []byte) {
+		config := DefaultConfig()
+		config.RepeatInterval = 1
+		e, n := New(config), numbers(data)
+		for len(n) > 0 {
+			s := n.snapshot()
+			for _, ev := range e.Observe(s) {
+				require.GreaterOrEqual(t, ev.Duration, time.Duration(0))
+				require.Positive(t, ev.Window)
+				require.NotContains(t, ev.Sentence, "NaN")
+				require.NotContains(t, strings.ToLower(ev.Sentence), "inf")
+				for _, signal := range ev.Evidence {
+					require.GreaterOrEqual(t, signal.Value, 0.0, signal.Name) // false for NaN
+					require.False(t, math.IsInf(signal.Value, 0), signal.Name)
+				}
+			}
+			counted := 0
+			for _, c := range e.Count() {
+				counted += c
+			}
+			require.LessOrEqual(t, counted, 3)
+		}
+	})
+}

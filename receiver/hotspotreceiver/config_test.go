@@ -1,0 +1,182 @@
+package hotspotreceiver
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+
+	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
+)
+
+func TestConfig(t *testing.T) {
+	defaults := func() *Config { return NewFactory().CreateDefaultConfig().(*Config) }
+	all := defaults()
+	all.CollectionInterval = 10 * time.Second
+	all.InitialDelay = 0
+	all.ErrorMode = IgnoreErrors
+	all.KernelThreads = true
+	all.Diagnosis = diagnosis.Config{
+		For:            2,
+		ClearAfter:     3,
+		RepeatInterval: 5 * time.Minute,
+		CPUBound: diagnosis.CPUBoundConfig{
+			MinThreadUtilization: 0.8,
+			MinHostShare:         0.4,
+			MaxMemoryStall:       0.2,
+		},
+		OOMRisk: diagnosis.OOMRiskConfig{
+			Windows:            5,
+			MinGrowth:          20 << 20,
+			MinRSS:             1e9,
+			MinLimitRatio:      0.25,
+			MinFaultsPerSecond: 500,
+			MaxTimeToLimit:     time.Hour,
+		},
+	}
+	all.Metrics.ProcessThreadCount.Enabled = false
+	all.Events.HotspotDiagnosisOomRisk.Enabled = false
+	// One key for both signals.
+	all.MetricsBuilderConfig.ResourceAttributes.ProcessParentPid.Enabled = false
+	all.LogsBuilderConfig.ResourceAttributes.ProcessParentPid.Enabled = false
+
+	for name, tt := range map[string]struct {
+		id   component.ID
+		want *Config
+	}{
+		"an empty block has the defaults": {component.NewID(metadata.Type), defaults()},
+		"every key is taken over":         {component.NewIDWithName(metadata.Type, "all"), all},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, err := confmaptest.LoadConf(filepath.Join("testdata", "config.yaml"))
+			require.NoError(t, err)
+			block, err := file.Sub(tt.id.String())
+			require.NoError(t, err)
+			config := defaults()
+			require.NoError(t, block.Unmarshal(config))
+			require.NoError(t, confmap.Validate(config))
+
+			// What is decoded remembers which keys were written: compare the rest.
+			metrics, events := config.Metrics, config.Events
+			require.Equal(t, tt.want.Metrics.ProcessThreadCount.Enabled, metrics.ProcessThreadCount.Enabled)
+			require.Equal(t, tt.want.Metrics.ProcessCPUTime.Enabled, metrics.ProcessCPUTime.Enabled)
+			require.Equal(t, tt.want.Events.HotspotDiagnosisOomRisk.Enabled, events.HotspotDiagnosisOomRisk.Enabled)
+			require.Equal(t, tt.want.Events.HotspotDiagnosisCPUBound.Enabled, events.HotspotDiagnosisCPUBound.Enabled)
+			require.Equal(t, tt.want.MetricsBuilderConfig.ResourceAttributes.ProcessParentPid.Enabled,
+				config.MetricsBuilderConfig.ResourceAttributes.ProcessParentPid.Enabled)
+			require.Equal(t, tt.want.LogsBuilderConfig.ResourceAttributes.ProcessParentPid.Enabled,
+				config.LogsBuilderConfig.ResourceAttributes.ProcessParentPid.Enabled)
+			config.MetricsBuilderConfig, config.LogsBuilderConfig = tt.want.MetricsBuilderConfig, tt.want.LogsBuilderConfig
+			require.Equal(t, tt.want, config)
+		})
+	}
+}
+
+func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
+	config := NewFactory().CreateDefaultConfig().(*Config)
+	require.Equal(t, 5*time.Second, config.CollectionInterval)
+	require.Equal(t, time.Second, config.InitialDelay)
+	require.Equal(t, PropagateErrors, config.ErrorMode)
+	require.False(t, config.KernelThreads)
+	require.Equal(t, diagnosis.DefaultConfig(), config.Diagnosis)
+	require.Equal(t, 1, config.Diagnosis.For)
+	require.Equal(t, 2, config.Diagnosis.ClearAfter)
+	require.Equal(t, time.Minute, config.Diagnosis.RepeatInterval)
+}
+
+// An error names the key and what it may be.
+func TestBadConfig(t *testing.T) {
+	const interval = "collection_interval: must be between 100ms and 1h0m0s, is "
+	for yaml, want := range map[string]string{
+		"interval: 5s":                           "has invalid keys: interval",
+		"diagnosis: {starving: {}}":              "'diagnosis' has invalid keys: starving",
+		"diagnosis: {cpu_bound: {min_cores: 1}}": "'diagnosis.cpu_bound' has invalid keys: min_cores",
+		"diagnosis: {oom_risk: {window: 3}}":     "'diagnosis.oom_risk' has invalid keys: window",
+		"metrics: {process.cpu: {}}":             "'metrics' has invalid keys: process.cpu",
+		"events: {hotspot.diagnosis.slow: {}}":   "'events' has invalid keys: hotspot.diagnosis.slow",
+		"resource_attributes: {process.name: {}}": "'resource_attributes' has invalid keys:" +
+			" process.name",
+
+		"collection_interval: -5s":     interval + "-5s",
+		"collection_interval: 0s":      interval + "0s",
+		"collection_interval: 99ms":    interval + "99ms",
+		"collection_interval: 3600.1s": interval + "1h0m0.1s",
+		"collection_interval: 5":       interval + "5ns",
+		"collection_interval: soon":    "'collection_interval' time: invalid duration",
+		"initial_delay: -1s":           "initial_delay: must be between 0s and 1h0m0s, is -1s",
+		"initial_delay: 2h":            "initial_delay: must be between 0s and 1h0m0s, is 2h0m0s",
+		"error_mode: silent":           `error_mode: must be propagate or ignore, is "silent"`,
+		`error_mode: ""`:               `error_mode: must be propagate or ignore, is ""`,
+		"kernel_threads: perhaps":      "'kernel_threads' expected type 'bool'",
+
+		"diagnosis: {for: 0}":               "diagnosis::for: must be between 1 and 1000, is 0",
+		"diagnosis: {for: -1}":              "diagnosis::for: must be between 1 and 1000, is -1",
+		"diagnosis: {for: 1001}":            "diagnosis::for: must be between 1 and 1000, is 1001",
+		"diagnosis: {for: two}":             "'diagnosis.for' expected type 'int'",
+		"diagnosis: {clear_after: 0}":       "diagnosis::clear_after: must be between 1 and 1000, is 0",
+		"diagnosis: {repeat_interval: -1m}": "diagnosis::repeat_interval: must be between 0s and 24h0m0s, is -1m0s",
+		"diagnosis: {repeat_interval: 25h}": "diagnosis::repeat_interval: must be between 0s and 24h0m0s, is 25h0m0s",
+
+		"diagnosis: {cpu_bound: {min_thread_utilization: 3}}": "diagnosis::cpu_bound::min_thread_utilization:" +
+			" must be between 0 and 1, is 3",
+		"diagnosis: {cpu_bound: {min_thread_utilization: .nan}}": "diagnosis::cpu_bound::min_thread_utilization:" +
+			" must be between 0 and 1, is NaN",
+		"diagnosis: {cpu_bound: {min_host_share: .inf}}": "diagnosis::cpu_bound::min_host_share:" +
+			" must be between 0 and 1, is +Inf",
+		"diagnosis: {cpu_bound: {max_memory_stall: -0.1}}": "diagnosis::cpu_bound::max_memory_stall:" +
+			" must be between 0 and 1, is -0.1",
+
+		"diagnosis: {oom_risk: {windows: 1}}":  "diagnosis::oom_risk::windows: must be between 2 and 60, is 1",
+		"diagnosis: {oom_risk: {windows: 61}}": "diagnosis::oom_risk::windows: must be between 2 and 60, is 61",
+		"diagnosis: {oom_risk: {min_growth: 0}}": "diagnosis::oom_risk::min_growth:" +
+			" must be between 1 B and 1.0 PiB, is 0 B",
+		"diagnosis: {oom_risk: {min_growth: banana}}": `'diagnosis.oom_risk.min_growth' "banana" is not a size such` +
+			" as 500 MiB",
+		"diagnosis: {oom_risk: {min_growth: -5 MiB}}": `'diagnosis.oom_risk.min_growth' "-5 MiB" is not a size`,
+		"diagnosis: {oom_risk: {min_growth: -5}}":     "'diagnosis.oom_risk.min_growth' cannot parse value",
+		"diagnosis: {oom_risk: {min_rss: 2 PiB}}": "diagnosis::oom_risk::min_rss:" +
+			" must be between 0 B and 1.0 PiB, is 2.0 PiB",
+		"diagnosis: {oom_risk: {min_limit_ratio: 1.1}}": "diagnosis::oom_risk::min_limit_ratio:" +
+			" must be between 0 and 1, is 1.1",
+		"diagnosis: {oom_risk: {min_faults_per_second: -1}}": "diagnosis::oom_risk::min_faults_per_second:" +
+			" must be between 0 and 1e+09, is -1",
+		"diagnosis: {oom_risk: {max_time_to_limit: -1s}}": "diagnosis::oom_risk::max_time_to_limit:" +
+			" must be between 0s and 24h0m0s, is -1s",
+	} {
+		t.Run(yaml, func(t *testing.T) {
+			require.ErrorContains(t, load(t, yaml), want)
+		})
+	}
+}
+
+func TestEveryBadKeyIsNamedInFull(t *testing.T) {
+	require.EqualError(t, load(t, `
+collection_interval: -1s
+diagnosis:
+  for: 0
+  cpu_bound: {min_thread_utilization: 3}
+  oom_risk: {windows: 1}
+`), "collection_interval: must be between 100ms and 1h0m0s, is -1s\n"+
+		"diagnosis::for: must be between 1 and 1000, is 0\n"+
+		"diagnosis::cpu_bound::min_thread_utilization: must be between 0 and 1, is 3\n"+
+		"diagnosis::oom_risk::windows: must be between 2 and 60, is 1")
+}
+
+// load reads and validates a configuration the way the collector does.
+func load(t *testing.T, yaml string) error {
+	t.Helper()
+	retrieved, err := confmap.NewRetrievedFromYAML([]byte(yaml))
+	require.NoError(t, err)
+	block, err := retrieved.AsConf()
+	require.NoError(t, err)
+	config := NewFactory().CreateDefaultConfig()
+	if err := block.Unmarshal(config); err != nil {
+		return err
+	}
+	return confmap.Validate(config)
+}

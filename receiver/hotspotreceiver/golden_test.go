@@ -1,0 +1,232 @@
+package hotspotreceiver
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/golden"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/plogtest"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/pmetrictest"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/internal/sampler"
+	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
+)
+
+// UPDATE_GOLDEN=1 go test writes the golden files anew.
+func updateGolden() bool { return os.Getenv("UPDATE_GOLDEN") != "" }
+
+func goldenFile(name string) string { return filepath.Join("testdata", "golden", name+".yaml") }
+
+func TestGoldenMetrics(t *testing.T) {
+	for name, config := range map[string]func(*Config){
+		"metrics":                func(*Config) {},
+		"metrics_kernel_threads": func(c *Config) { c.KernelThreads = true },
+		"metrics_some_disabled": func(c *Config) {
+			c.Metrics.ProcessCPUTime.Enabled = false
+			c.Metrics.HotspotHostDiagnosed.Enabled = false
+			c.MetricsBuilderConfig.ResourceAttributes.ProcessCreationTime.Enabled = false
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := createDefaultConfig().(*Config)
+			config(c)
+			s := fixedSnapshot(1, fixedBusy(), fixedIdle(), fixedKernelThread())
+			engine := diagnosis.New(c.Diagnosis)
+			engine.Observe(s)
+			settings := newCollector(t).settings
+			writer := newMetricsWriter(c, settings)
+			// What belongs to no process counts from the start of the receiver.
+			writer.builder = metadata.NewMetricsBuilder(c.MetricsBuilderConfig, settings,
+				metadata.WithStartTime(pcommon.NewTimestampFromTime(s.End.Add(-s.Length))))
+			got, processes := writer.write(fakeIdentifier{}, s, engine)
+			require.NoError(t, pmetrictest.ValidateMetrics(got))
+			if updateGolden() {
+				require.NoError(t, golden.WriteMetricsToFile(goldenFile(name), got, golden.SkipMetricTimestampNormalization()))
+			}
+			want, err := golden.ReadMetrics(goldenFile(name))
+			require.NoError(t, err)
+			require.NoError(t, pmetrictest.CompareMetrics(want, got, pmetrictest.IgnoreResourceMetricsOrder(),
+				pmetrictest.IgnoreMetricsOrder(), pmetrictest.IgnoreMetricDataPointsOrder()))
+			ofProcesses := 0
+			for _, rm := range got.ResourceMetrics().All() {
+				if _, ok := rm.Resource().Attributes().Get("process.pid"); ok {
+					ofProcesses++
+				}
+			}
+			require.Equal(t, ofProcesses, processes)
+		})
+	}
+}
+
+func TestGoldenLogs(t *testing.T) {
+	busy, leaking, idle := fixedBusy(), fixedLeaking(), fixedIdle()
+	quiet := func(w sampler.Window) sampler.Window {
+		q := idle
+		q.Process = w.Process
+		return q
+	}
+	for name, windows := range map[string][]sampler.Window{
+		"log_cpu_bound_started": {busy},
+		"log_cpu_bound_ongoing": {busy, busy},
+		"log_cpu_bound_ended":   {busy, quiet(busy)},
+		"log_oom_risk_started":  {leaking},
+		"log_oom_risk_ongoing":  {leaking, leaking},
+		"log_oom_risk_ended":    {leaking, quiet(leaking)},
+		"log_two_records":       {busy, leakingAs(busy)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := createDefaultConfig().(*Config)
+			config.Diagnosis.ClearAfter = 1
+			config.Diagnosis.RepeatInterval = 5 * time.Second
+			engine, writer := diagnosis.New(config.Diagnosis), newLogsWriter(config, newCollector(t).settings)
+			before := time.Now()
+			var got plog.Logs
+			for i, w := range windows {
+				s := fixedSnapshot(i+1, w)
+				got = writer.write(fakeIdentifier{}, s, engine.Observe(s))
+			}
+			for _, r := range records(got) {
+				require.WithinRange(t, r.ObservedTimestamp().AsTime(), before, time.Now())
+				r.SetObservedTimestamp(r.Timestamp()) // golden files know no now
+			}
+			if updateGolden() {
+				require.NoError(t, golden.WriteLogsToFile(goldenFile(name), got))
+			}
+			want, err := golden.ReadLogs(goldenFile(name))
+			require.NoError(t, err)
+			require.NoError(t, plogtest.CompareLogs(want, got))
+			// CompareLogs passes over names.
+			require.Equal(t, eventNames(want), eventNames(got))
+		})
+	}
+}
+
+func TestADisabledEventIsLeftOut(t *testing.T) {
+	config := createDefaultConfig().(*Config)
+	config.Events.HotspotDiagnosisOomRisk.Enabled = false
+	engine, s := diagnosis.New(config.Diagnosis), fixedSnapshot(1, fixedBusy(), fixedLeaking())
+	got := newLogsWriter(config, newCollector(t).settings).write(fakeIdentifier{}, s, engine.Observe(s))
+	require.Equal(t, []string{"hotspot.diagnosis.cpu_bound"}, eventNames(got))
+}
+
+func TestMetricsAndLogsOfAProcessHaveTheSameResource(t *testing.T) {
+	config := createDefaultConfig().(*Config)
+	engine, s := diagnosis.New(config.Diagnosis), fixedSnapshot(1, fixedBusy(), fixedLeaking(), fixedIdle())
+	events := engine.Observe(s)
+	require.Len(t, events, 2)
+	c := newCollector(t)
+	logs := newLogsWriter(config, c.settings).write(fakeIdentifier{}, s, events)
+	metrics, _ := newMetricsWriter(config, c.settings).write(fakeIdentifier{}, s, engine)
+	require.Equal(t, 2, logs.ResourceLogs().Len())
+	for _, rl := range logs.ResourceLogs().All() {
+		pid, _ := rl.Resource().Attributes().Get("process.pid")
+		rm, ok := ofProcess(metrics, pid.Int())
+		require.True(t, ok)
+		require.Equal(t, rm.Resource().Attributes().AsRaw(), rl.Resource().Attributes().AsRaw())
+		require.Equal(t, rm.SchemaUrl(), rl.SchemaUrl())
+	}
+}
+
+// fixedSnapshot is the nth window, from 1, of a host with four CPUs.
+func fixedSnapshot(n int, windows ...sampler.Window) *sampler.Snapshot {
+	return &sampler.Snapshot{
+		End:     time.Date(2026, 3, 1, 12, 0, 5*n, 0, time.UTC),
+		Length:  5 * time.Second,
+		CPUs:    4,
+		Threads: len(windows),
+		Windows: windows,
+	}
+}
+
+func fixedProcess(pid uint32, name string) sampler.Process {
+	return sampler.Process{
+		ID:   sampler.ID{Pid: pid, Start: 90 * time.Second},
+		Name: name,
+		// East of Greenwich, and to the millisecond: it leaves in UTC and hundredths.
+		Created: time.Date(2026, 3, 1, 12, 30, 0, 129e6, time.FixedZone("CET", 3600)),
+		Parent:  1,
+	}
+}
+
+func fixedBusy() sampler.Window {
+	return sampler.Window{
+		Process: fixedProcess(busyPid, "postgres"),
+		Total: sampler.Usage{
+			User: 90 * time.Second, System: 10 * time.Second, RunQueue: 1500 * time.Millisecond,
+			MinorFaults: 4000, MajorFaults: 12, Voluntary: 700, Involuntary: 900,
+		},
+		Used:           sampler.Usage{User: 4 * time.Second, System: 900 * time.Millisecond},
+		Threads:        3,
+		Busiest:        sampler.Thread{TID: busyPid, CPU: 4800 * time.Millisecond, RunQueue: 50 * time.Millisecond},
+		MaxThreadCPU:   4800 * time.Millisecond,
+		RSS:            200 << 20,
+		Growth:         -4096,
+		GrowthSpan:     10 * time.Second,
+		GrowthReadings: 3,
+	}
+}
+
+func fixedIdle() sampler.Window {
+	return sampler.Window{
+		Process: fixedProcess(idlePid, "sshd"),
+		Total:   sampler.Usage{User: 20 * time.Millisecond, System: 10 * time.Millisecond, MinorFaults: 300},
+		Threads: 1,
+		Busiest: sampler.Thread{TID: idlePid},
+		RSS:     8 << 20,
+	}
+}
+
+func fixedKernelThread() sampler.Window {
+	w := sampler.Window{Process: fixedProcess(2, "kthreadd"), Threads: 1}
+	w.Kernel = true
+	return w
+}
+
+func fixedLeaking() sampler.Window {
+	return leakingAs(sampler.Window{Process: fixedProcess(901, "java")})
+}
+
+// leakingAs returns the window of the same process on its way out of memory.
+func leakingAs(w sampler.Window) sampler.Window {
+	return sampler.Window{
+		Process:        w.Process,
+		Total:          sampler.Usage{User: 60 * time.Second, MinorFaults: 100_000},
+		Used:           sampler.Usage{User: 500 * time.Millisecond, MinorFaults: 12_800},
+		Threads:        1,
+		Busiest:        sampler.Thread{TID: w.Pid, CPU: 500 * time.Millisecond},
+		MaxThreadCPU:   500 * time.Millisecond,
+		RSS:            1 << 30,
+		Growth:         10 << 20,
+		GrowthSpan:     10 * time.Second,
+		GrowthReadings: 3,
+		Limit:          1<<30 + 800<<20,
+		Headroom:       800 << 20,
+	}
+}
+
+// records returns all log records in order.
+func records(logs plog.Logs) []plog.LogRecord {
+	var all []plog.LogRecord
+	for _, rl := range logs.ResourceLogs().All() {
+		for _, sl := range rl.ScopeLogs().All() {
+			for _, r := range sl.LogRecords().All() {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
+}
+
+func eventNames(logs plog.Logs) []string {
+	names := []string{}
+	for _, r := range records(logs) {
+		names = append(names, r.EventName())
+	}
+	return names
+}

@@ -1,0 +1,68 @@
+package workload
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// options is what every workload takes; they act on the main thread.
+type options struct {
+	nice int
+	cpu  int // -1: any
+	comm string
+	life time.Duration
+}
+
+func (o options) apply() error {
+	if err := killAfter(o.life); err != nil {
+		return err
+	}
+	name, err := unix.BytePtrFromString(o.comm)
+	if err != nil {
+		return fmt.Errorf("set the name: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0); err != nil {
+		return fmt.Errorf("set the name: %w", err)
+	}
+	if o.nice != 0 {
+		// On Linux this is of the calling thread alone.
+		if err := unix.Setpriority(unix.PRIO_PROCESS, 0, o.nice); err != nil {
+			return fmt.Errorf("set nice to %d: %w", o.nice, err)
+		}
+	}
+	if o.cpu >= 0 {
+		var only unix.CPUSet
+		only.Set(o.cpu)
+		if err := unix.SchedSetaffinity(0, &only); err != nil {
+			return fmt.Errorf("pin to CPU %d: %w", o.cpu, err)
+		}
+	}
+	return nil
+}
+
+// killAfter sets a timer that kills the process, even if it is stopped.
+func killAfter(life time.Duration) error {
+	event := struct {
+		value  uint64
+		signal int32
+		notify int32 // SIGEV_SIGNAL is 0
+		_      [48]byte
+	}{signal: int32(unix.SIGKILL)}
+	var id int32
+	_, _, errno := syscall.RawSyscall(unix.SYS_TIMER_CREATE, unix.CLOCK_MONOTONIC,
+		uintptr(unsafe.Pointer(&event)), uintptr(unsafe.Pointer(&id)))
+	if errno != 0 {
+		return fmt.Errorf("create the timer that ends the workload: %w", errno)
+	}
+	at := unix.ItimerSpec{Value: unix.NsecToTimespec(life.Nanoseconds())}
+	_, _, errno = syscall.RawSyscall6(unix.SYS_TIMER_SETTIME, uintptr(id), 0,
+		uintptr(unsafe.Pointer(&at)), 0, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("set the timer that ends the workload: %w", errno)
+	}
+	return nil
+}

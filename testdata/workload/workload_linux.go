@@ -1,0 +1,137 @@
+// Package workload holds programs of known behaviour for tests to measure.
+//
+// A test runs them by executing its own binary again, so they need no Go
+// toolchain, no C and no files: they go wherever the test binary goes. TestMain
+// calls [Main] first; a test calls [Start].
+//
+// Every workload ends with its parent, and by itself after [DefaultLife].
+package workload
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+)
+
+// DefaultLife is how long a workload lives at most; -life sets another.
+const DefaultLife = 120 * time.Second
+
+// What turns a test binary into a workload: the name of one.
+const variable = "HOTSPOT_TEST_WORKLOAD"
+
+func init() {
+	// A goroutine locked during initialisation stays on the main thread, which
+	// is the thread group leader: the one a workload's process is known by.
+	if os.Getenv(variable) != "" {
+		runtime.LockOSThread()
+	}
+}
+
+// Main returns at once unless this process was started as a workload: then it
+// runs it and exits. To be called before anything else in TestMain.
+func Main() {
+	name := os.Getenv(variable)
+	if name == "" {
+		return
+	}
+	if err := run(name, os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "workload %s: %v\n", name, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// run runs a workload with its command line: options, then arguments.
+func run(name string, args []string) error {
+	var o options
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.IntVar(&o.nice, "nice", 0, "nice value of the main thread")
+	flags.IntVar(&o.cpu, "cpu", -1, "the only CPU the main thread may run on")
+	flags.StringVar(&o.comm, "comm", name, "name of the main thread")
+	flags.DurationVar(&o.life, "life", DefaultLife, "killed after this time")
+	exit := flags.Bool("exit", false, "account: exit instead of stopping")
+	leaderless := flags.Bool("leaderless", false, "threads: the thread group leader exits")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if err := o.apply(); err != nil {
+		return err
+	}
+	a := arguments{rest: flags.Args()}
+	work := func() error { return fmt.Errorf("no such workload") }
+	switch name {
+	case "busy":
+		work = busy
+	case "burn":
+		cpu := a.duration("cpu-time")
+		work = func() error { return burn(cpu) }
+	case "account":
+		cpu, pages, switches := a.duration("cpu-time"), a.number("pages"), a.number("switches")
+		work = func() error { return account(cpu, pages, switches, *exit) }
+	case "threads":
+		live, gone := a.number("live"), a.number("gone")
+		work = func() error { return threads(live, gone, *leaderless) }
+	case "sleepers":
+		n := a.number("processes")
+		work = func() error { return sleepers(n) }
+	case "spawn":
+		rate, cpu := a.number("per-second"), a.duration("cpu-each")
+		work = func() error { return spawn(rate, cpu) }
+	case "pingpong":
+		work = pingpong
+	case "leak":
+		rate := a.number("bytes-per-second")
+		work = func() error { return leak(rate) }
+	case "refault":
+		pages := a.number("pages")
+		work = func() error { return refault(pages) }
+	}
+	if a.err != nil {
+		return a.err
+	}
+	return work()
+}
+
+// ready tells [Start] that the workload has begun what it is for.
+func ready() error {
+	_, err := os.Stdout.WriteString(readyLine)
+	return err
+}
+
+// arguments takes what follows the options, one at a time; err is the first
+// that was missing or malformed.
+type arguments struct {
+	rest []string
+	err  error
+}
+
+func (a *arguments) next(what string) string {
+	if len(a.rest) == 0 {
+		if a.err == nil {
+			a.err = fmt.Errorf("%s is missing", what)
+		}
+		return ""
+	}
+	arg := a.rest[0]
+	a.rest = a.rest[1:]
+	return arg
+}
+
+func (a *arguments) number(what string) int {
+	n, err := strconv.Atoi(a.next(what))
+	if a.err == nil && err != nil {
+		a.err = fmt.Errorf("%s: %w", what, err)
+	}
+	return n
+}
+
+func (a *arguments) duration(what string) time.Duration {
+	d, err := time.ParseDuration(a.next(what))
+	if a.err == nil && err != nil {
+		a.err = fmt.Errorf("%s: %w", what, err)
+	}
+	return d
+}
