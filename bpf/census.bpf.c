@@ -12,6 +12,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+#define QUOTA_LEVELS 8 /* of control groups that are looked at for a quota */
+
 /*
  * One thread. Times in ns, all sums since the thread began. Unlike everything
  * else, run_delay dies with the thread: signal_struct has no sum of it.
@@ -36,7 +38,7 @@ struct thread {
 	__u32 flags; /* PF_* */
 	__u32 has_process; /* struct process follows */
 	__u32 cpu_id; /* where it runs or waits */
-	__u32 unused;
+	__u32 marked; /* the wait in progress is the reader's to charge */
 	__u8 comm[TASK_COMM_LEN]; /* ends with a NUL */
 };
 
@@ -64,11 +66,31 @@ struct process {
 	__u64 memory_cgroup; /* where the memory controller has it */
 	__u64 cpu_quota; /* ns in each period, 0 if there is no limit */
 	__u64 cpu_period; /* ns */
-	__u64 throttled; /* time its cpu cgroup was throttled, all CPUs, ns */
+	__u64 throttled; /* by the quotas of its cpu cgroup and above, ns */
 	__u64 exec_id; /* changes with every exec */
 	__u32 parent;
 	__u32 threads;
 };
+
+/*
+ * Up to when the wait in progress of a thread is charged: by the reader, who has
+ * the record. The contention program charges the rest when the wait is over.
+ */
+struct mark {
+	__u64 queued; /* which wait this is about */
+	__u64 until; /* both in the clock of the run queue */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32); /* thread id */
+	__type(value, struct mark);
+} marks SEC(".maps");
+
+/* The shortest wait in progress that is marked, ns: none without the contention
+ * program. */
+__u64 mark_wait = ~0ULL;
 
 struct record {
 	struct thread thread;
@@ -103,20 +125,31 @@ static __always_inline void read_thread(struct thread *r,
 	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm), t->comm);
 }
 
+/* A quota holds for the cgroup and all below: what throttles the task is the
+ * sum, what it may use the tightest. */
 static __always_inline void read_quota(struct process *r,
 				       const struct task_struct *t)
 {
 	const struct task_group *group;
+	__u64 quota, period;
+	int i;
 
 	if (!bpf_core_field_exists(t->sched_task_group) ||
 	    !bpf_core_field_exists(struct task_group, cfs_bandwidth))
 		return;
 	group = t->sched_task_group;
-	r->throttled = group->cfs_bandwidth.throttled_time;
-	if (group->cfs_bandwidth.quota == CFS_QUOTA_NONE)
-		return;
-	r->cpu_quota = group->cfs_bandwidth.quota;
-	r->cpu_period = group->cfs_bandwidth.period;
+	for (i = 0; i < QUOTA_LEVELS && group; i++, group = group->parent) {
+		quota = group->cfs_bandwidth.quota;
+		period = group->cfs_bandwidth.period;
+		r->throttled += group->cfs_bandwidth.throttled_time;
+		if (quota == CFS_QUOTA_NONE)
+			continue;
+		if (r->cpu_period &&
+		    quota * r->cpu_period >= r->cpu_quota * period)
+			continue;
+		r->cpu_quota = quota;
+		r->cpu_period = period;
+	}
 }
 
 static __always_inline void read_process(struct process *r,
@@ -149,23 +182,39 @@ static __always_inline void read_process(struct process *r,
 	read_quota(r, t);
 }
 
+/* Tells the contention program what of the wait is charged. Without room it
+ * will charge all of it again: the mark says so in the record. */
+static __always_inline void mark(struct thread *r)
+{
+	struct mark m = {
+		.queued = r->queued,
+		.until = r->queued + r->waiting,
+	};
+	__u32 tid = r->tid;
+
+	if (r->waiting < mark_wait)
+		return;
+	r->marked = !bpf_map_update_elem(&marks, &tid, &m, BPF_ANY);
+}
+
 SEC("iter/task")
 int census(struct bpf_iter__task *ctx)
 {
 	const struct task_struct *t = ctx->task;
 	struct record r = {};
+	__u32 size;
 
 	if (!t)
 		return 0;
 	read_thread(&r.thread, t);
+	mark(&r.thread);
 	r.thread.has_process = t->pid == t->tgid ||
 			       (t->mm && !t->group_leader->mm);
-	if (!r.thread.has_process) {
-		bpf_seq_write(ctx->meta->seq, &r.thread, sizeof(r.thread));
-		return 0;
-	}
-	read_process(&r.process, t);
-	/* On a full buffer the kernel drops the record and runs us again. */
-	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+	if (r.thread.has_process)
+		read_process(&r.process, t);
+	size = r.thread.has_process ? sizeof(r) : sizeof(r.thread);
+	/* On a full buffer the kernel drops the record and runs us again: then
+	 * the mark is moved on with it. */
+	bpf_seq_write(ctx->meta->seq, &r, size);
 	return 0;
 }

@@ -60,7 +60,7 @@ type censusThread struct {
 	Flags        uint32
 	HasProcess   uint32
 	CpuId        uint32
-	Unused       uint32
+	Marked       uint32
 	Comm         [16]uint8
 }
 
@@ -68,7 +68,9 @@ type censusThread struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	censusMapMarks       = "marks"
 	censusProgCensus     = "census"
+	censusVarMarkWait    = "mark_wait"
 	censusVarProcessType = "process_type"
 	censusVarThreadType  = "thread_type"
 )
@@ -122,12 +124,14 @@ type censusProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type censusMapSpecs struct {
+	Marks *ebpf.MapSpec `ebpf:"marks"`
 }
 
 // censusVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type censusVariableSpecs struct {
+	MarkWait    *ebpf.VariableSpec `ebpf:"mark_wait"`
 	ProcessType *ebpf.VariableSpec `ebpf:"process_type"`
 	ThreadType  *ebpf.VariableSpec `ebpf:"thread_type"`
 }
@@ -152,16 +156,20 @@ func (o *censusObjects) Close() error {
 //
 // It can be passed to loadCensusObjects or ebpf.CollectionSpec.LoadAndAssign.
 type censusMaps struct {
+	Marks *ebpf.Map `ebpf:"marks"`
 }
 
 func (m *censusMaps) Close() error {
-	return _CensusClose()
+	return _CensusClose(
+		m.Marks,
+	)
 }
 
 // censusVariables contains all global variables after they have been loaded into the kernel.
 //
 // It can be passed to loadCensusObjects or ebpf.CollectionSpec.LoadAndAssign.
 type censusVariables struct {
+	MarkWait    *ebpf.Variable `ebpf:"mark_wait"`
 	ProcessType *ebpf.Variable `ebpf:"process_type"`
 	ThreadType  *ebpf.Variable `ebpf:"thread_type"`
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -18,6 +19,8 @@ const readSize = 64 << 10
 // concurrent use.
 type Census struct {
 	program *ebpf.Program
+	marks   *ebpf.Map
+	minimum *ebpf.Variable
 	link    *link.Iter
 	buffer  []byte
 }
@@ -41,16 +44,32 @@ func openCensus() (*Census, error) {
 		return nil, fmt.Errorf("raise the limit of locked memory: %w", err)
 	}
 	var objects struct {
-		Census *ebpf.Program `ebpf:"census"`
+		Census   *ebpf.Program  `ebpf:"census"`
+		Marks    *ebpf.Map      `ebpf:"marks"`
+		MarkWait *ebpf.Variable `ebpf:"mark_wait"`
 	}
 	if err := loadCensusObjects(&objects, nil); err != nil {
 		return nil, fmt.Errorf("load the census program: %w", err)
 	}
-	iter, err := link.AttachIter(link.IterOptions{Program: objects.Census})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("attach the census program: %w", err), objects.Census.Close())
+	c := &Census{
+		program: objects.Census,
+		marks:   objects.Marks,
+		minimum: objects.MarkWait,
+		buffer:  make([]byte, readSize),
 	}
-	return &Census{program: objects.Census, link: iter, buffer: make([]byte, readSize)}, nil
+	var err error
+	if c.link, err = link.AttachIter(link.IterOptions{Program: c.program}); err != nil {
+		return nil, errors.Join(fmt.Errorf("attach the census program: %w", err), c.close())
+	}
+	return c, nil
+}
+
+// mark lets the census mark the waits in progress that are this long.
+func (c *Census) mark(minimum time.Duration) error {
+	if err := c.minimum.Set(uint64(minimum)); err != nil {
+		return fmt.Errorf("let the census mark waits: %w", err)
+	}
+	return nil
 }
 
 // Read makes one pass over all threads and calls visit with each, in order of
@@ -86,6 +105,6 @@ func (c *Census) Read(visit func(*Thread, *Process)) error {
 }
 
 // Close detaches and unloads the program.
-func (c *Census) Close() error {
-	return errors.Join(c.link.Close(), c.program.Close())
-}
+func (c *Census) Close() error { return errors.Join(c.link.Close(), c.close()) }
+
+func (c *Census) close() error { return errors.Join(c.program.Close(), c.marks.Close()) }

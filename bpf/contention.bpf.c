@@ -17,7 +17,6 @@ char LICENSE[] SEC("license") = "GPL";
 #define SLICES 64 /* a power of two */
 #define SLOTS 8
 #define NOBODY 0xffffffff /* the pid of a free slot */
-#define OVERS 64 /* a power of two */
 
 /*
  * What ran on a CPU up to end, from the end of the slice before. One process
@@ -39,13 +38,6 @@ struct level {
 	struct slice slices[SLICES];
 };
 
-/* A wait that is over and charged, as its task and the time it was queued. */
-struct over {
-	__u64 queued;
-	__s32 tid;
-	__u32 unused;
-};
-
 /*
  * What ran on one CPU, the newest in detail. A slice that a level has no more
  * room for is folded into the next, of 16 times coarser resolution: 192 slices
@@ -57,8 +49,6 @@ struct history {
 	__u64 involuntary; /* nivcsw of the running task when it was put on */
 	__u32 pid; /* the process of that task */
 	__s32 tid; /* and the task */
-	__u64 waits; /* ever looked into; the last is at (waits - 1) % OVERS */
-	struct over overs[OVERS];
 };
 
 struct {
@@ -105,6 +95,20 @@ struct {
 	__type(key, __u32);
 	__type(value, struct victim);
 } victims SEC(".maps");
+
+/* Up to when a wait is charged by the reader: see census.bpf.c, whose map takes
+ * the place of this one. */
+struct mark {
+	__u64 queued;
+	__u64 until;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct mark);
+} marks SEC(".maps");
 
 /* What could not be kept, by reason. */
 struct loss {
@@ -217,35 +221,48 @@ __noinline __u64 charge_slice(__u32 cpu, __u32 back, __u32 pid, __u64 queued)
 	return begin;
 }
 
-/* Looks back over who ran since the task was queued. */
-static __always_inline void look_back(struct history *h, __u32 cpu,
-				      const struct task_struct *t, __u64 queued,
-				      __u64 now)
+/* Since when the wait is to be charged: the census may have told the reader of
+ * its first part. */
+static __always_inline __u64 uncharged_since(__u32 tid, __u64 queued)
 {
-	struct over *over = &h->overs[h->waits++ % OVERS];
+	struct mark *m = bpf_map_lookup_elem(&marks, &tid);
+	__u64 since = queued;
+
+	if (!m)
+		return queued;
+	if (m->queued == queued)
+		since = m->until;
+	bpf_map_delete_elem(&marks, &tid);
+	return since;
+}
+
+/* Looks back over who ran since the task was queued. */
+static __always_inline void look_back(__u32 cpu, const struct task_struct *t,
+				      __u64 queued, __u64 now)
+{
 	__u32 pid = t->tgid;
 	struct victim *v = victim_of(pid);
-	__u64 begin;
+	__u64 since = uncharged_since(t->pid, queued), begin;
 	__u32 i;
 
-	over->queued = queued;
-	over->tid = t->pid;
+	if (now <= since)
+		return;
 	if (!v) {
 		__sync_fetch_and_add(&losses.victims, 1);
-		__sync_fetch_and_add(&losses.victims_ns, now - queued);
+		__sync_fetch_and_add(&losses.victims_ns, now - since);
 		return;
 	}
-	__sync_fetch_and_add(&v->total, now - queued);
+	__sync_fetch_and_add(&v->total, now - since);
 	__sync_fetch_and_add(&v->waits, 1);
 	for (i = 0; i < LEVELS * SLICES; i++) {
-		begin = charge_slice(cpu, i, pid, queued);
+		begin = charge_slice(cpu, i, pid, since);
 		if (!begin)
 			break;
 		now = begin;
-		if (begin <= queued)
+		if (begin <= since)
 			return;
 	}
-	__sync_fetch_and_add(&v->cut, now - queued);
+	__sync_fetch_and_add(&v->cut, now - since);
 	__sync_fetch_and_add(&losses.cut, 1);
 }
 
@@ -431,6 +448,6 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 		return 0;
 	queued = next->sched_info.last_queued;
 	if (queued && now - queued >= min_wait && now > queued)
-		look_back(h, cpu, next, queued, now);
+		look_back(cpu, next, queued, now);
 	return 0;
 }

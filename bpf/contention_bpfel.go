@@ -26,8 +26,6 @@ type contentionHistory struct {
 	Involuntary uint64
 	Pid         uint32
 	Tid         int32
-	Waits       uint64
-	Overs       [64]contentionOver
 }
 
 type contentionLevel struct {
@@ -43,13 +41,6 @@ type contentionLoss struct {
 	Victims   uint64
 	VictimsNs uint64
 	Cut       uint64
-}
-
-type contentionOver struct {
-	_      structs.HostLayout
-	Queued uint64
-	Tid    int32
-	Unused uint32
 }
 
 type contentionPair struct {
@@ -83,6 +74,7 @@ type contentionVictim struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	contentionMapHistories   = "histories"
+	contentionMapMarks       = "marks"
 	contentionMapPairs       = "pairs"
 	contentionMapVictims     = "victims"
 	contentionProgContention = "contention"
@@ -142,6 +134,7 @@ type contentionProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type contentionMapSpecs struct {
 	Histories *ebpf.MapSpec `ebpf:"histories"`
+	Marks     *ebpf.MapSpec `ebpf:"marks"`
 	Pairs     *ebpf.MapSpec `ebpf:"pairs"`
 	Victims   *ebpf.MapSpec `ebpf:"victims"`
 }
@@ -177,6 +170,7 @@ func (o *contentionObjects) Close() error {
 // It can be passed to loadContentionObjects or ebpf.CollectionSpec.LoadAndAssign.
 type contentionMaps struct {
 	Histories *ebpf.Map `ebpf:"histories"`
+	Marks     *ebpf.Map `ebpf:"marks"`
 	Pairs     *ebpf.Map `ebpf:"pairs"`
 	Victims   *ebpf.Map `ebpf:"victims"`
 }
@@ -184,6 +178,7 @@ type contentionMaps struct {
 func (m *contentionMaps) Close() error {
 	return _ContentionClose(
 		m.Histories,
+		m.Marks,
 		m.Pairs,
 		m.Victims,
 	)

@@ -3,7 +3,6 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -29,7 +28,6 @@ type Contention struct {
 		Losses     *ebpf.Variable `ebpf:"losses"`
 	}
 	link      link.Link
-	minWait   time.Duration
 	histories map[uint32]*contentionHistory // read since the last Read, by CPU
 	spare     []*contentionHistory
 
@@ -37,8 +35,11 @@ type Contention struct {
 	victims batch[uint32, Victim]
 }
 
-// OpenContention loads the program and attaches it to every context switch.
-func OpenContention(o ContentionOptions) (*Contention, error) {
+// OpenContention loads the program and attaches it to every context switch. From
+// then on the census marks the waits it finds in progress: those records say
+// Marked, and their part of the wait is the reader's to charge (InProgress). The
+// program charges the rest when the wait is over.
+func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 	spec, err := loadContention()
 	if err != nil {
 		return nil, err
@@ -53,19 +54,20 @@ func OpenContention(o ContentionOptions) (*Contention, error) {
 	if err := spec.Variables["min_wait"].Set(uint64(o.MinWait)); err != nil {
 		return nil, fmt.Errorf("set the shortest wait: %w", err)
 	}
-	c := &Contention{minWait: o.MinWait, histories: make(map[uint32]*contentionHistory)}
-	if err := spec.LoadAndAssign(&c.objects, nil); err != nil {
+	c := &Contention{histories: make(map[uint32]*contentionHistory)}
+	shared := &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"marks": census.marks}}
+	if err := spec.LoadAndAssign(&c.objects, shared); err != nil {
 		return nil, fmt.Errorf("load the contention program: %w", err)
 	}
 	c.link, err = link.AttachTracing(link.TracingOptions{Program: c.objects.Contention, AttachType: ebpf.AttachTraceRawTp})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("attach the contention program: %w", err), c.close())
 	}
+	if err := census.mark(o.MinWait); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	return c, nil
 }
-
-// MinWait returns the shortest wait that is looked into.
-func (c *Contention) MinWait() time.Duration { return c.minWait }
 
 // Read calls pair with every pair and victim with every victim the kernel
 // keeps. All counts go on: nothing is cleared by reading it.
@@ -83,10 +85,8 @@ func (c *Contention) Read(pair func(Pair, Charge), victim func(pid uint32, v Vic
 	return nil
 }
 
-// InProgress calls charge with who has run on the CPU of a waiting thread from
-// queued until now, both in the clock of its run queue. by is 0 for the idle
-// task. A process may come more than once. Nothing is charged for a wait that is
-// over by now: Read brings it.
+// InProgress calls charge with who has run on the CPU of a waiting thread. by is
+// 0 for the idle task. A process may come more than once.
 func (c *Contention) InProgress(t *Waiting, charge func(by uint32, ns uint64)) error {
 	h := c.histories[t.CPU]
 	if h == nil {
@@ -101,16 +101,8 @@ func (c *Contention) InProgress(t *Waiting, charge func(by uint32, ns uint64)) e
 		}
 		c.histories[t.CPU] = h
 	}
-	if !h.isOver(t) {
-		h.lookBack(t.Queued, t.Now, charge)
-	}
+	h.lookBack(t.Since, t.Now, charge)
 	return nil
-}
-
-func (h *contentionHistory) isOver(t *Waiting) bool {
-	return slices.ContainsFunc(h.Overs[:], func(o contentionOver) bool {
-		return o.Tid == int32(t.TID) && o.Queued == t.Queued
-	})
 }
 
 // lookBack does what look_back of contention.bpf.c does, for a wait that goes

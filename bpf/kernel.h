@@ -34,6 +34,7 @@ enum {
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum {
+	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
 };
 enum {
@@ -96,6 +97,7 @@ struct cfs_bandwidth {
 };
 
 struct task_group {
+	struct task_group *parent;
 	struct cfs_bandwidth cfs_bandwidth;
 };
 

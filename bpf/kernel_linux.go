@@ -28,7 +28,7 @@ func Open(contention *ContentionOptions) (*Kernel, error) {
 		k.missing("processes that come and go between two readings are not seen", err)
 	}
 	if contention != nil {
-		if k.Contention, err = OpenContention(*contention); err != nil {
+		if k.Contention, err = OpenContention(k.Census, *contention); err != nil {
 			k.missing("waits are not attributed to who ran meanwhile", err)
 		}
 	}

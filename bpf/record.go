@@ -36,11 +36,11 @@ type (
 	ContentionLoss = contentionLoss
 )
 
-// Waiting is a thread that waits for a CPU. The times are in the clock of that
-// CPU's run queue, in ns.
+// Waiting is the part of a wait in progress that is to be charged. The times are
+// in the clock of the CPU's run queue, in ns.
 type Waiting struct {
-	TID, CPU    uint32
-	Queued, Now uint64
+	CPU        uint32
+	Since, Now uint64
 }
 
 type (

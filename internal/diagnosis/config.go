@@ -18,13 +18,77 @@ type Config struct {
 	// never.
 	RepeatInterval time.Duration `mapstructure:"repeat_interval"`
 
-	CPUBound CPUBoundConfig `mapstructure:"cpu_bound"`
-	OOMRisk  OOMRiskConfig  `mapstructure:"oom_risk"`
+	OOMRisk       OOMRiskConfig       `mapstructure:"oom_risk"`
+	MemThrashing  MemThrashingConfig  `mapstructure:"mem_thrashing"`
+	Starved       StarvedConfig       `mapstructure:"starved"`
+	NoisyNeighbor NoisyNeighborConfig `mapstructure:"noisy_neighbor"`
+	CPUThrottled  CPUThrottledConfig  `mapstructure:"cpu_throttled"`
+	ForkStorm     ForkStormConfig     `mapstructure:"fork_storm"`
+	CPUBound      CPUBoundConfig      `mapstructure:"cpu_bound"`
+}
+
+// RuleConfig is what all rules have. What is not set is as for all labels.
+type RuleConfig struct {
+	Enabled        bool           `mapstructure:"enabled"`
+	For            *int           `mapstructure:"for"`
+	ClearAfter     *int           `mapstructure:"clear_after"`
+	RepeatInterval *time.Duration `mapstructure:"repeat_interval"`
+}
+
+// MemThrashingConfig is when a process counts as busy getting back memory it had.
+type MemThrashingConfig struct {
+	RuleConfig `mapstructure:",squash"`
+	// MinMajorFaultsPerSecond and MinMemoryStall, the share of the window some
+	// task of its control group stood still for want of memory, 0 to 1: both.
+	MinMajorFaultsPerSecond float64 `mapstructure:"min_major_faults_per_second"`
+	MinMemoryStall          float64 `mapstructure:"min_memory_stall"`
+	// MinRefaultsPerSecond, minor faults that growth does not explain, and
+	// MinSystemShare, the share of its CPU time in system mode, 0 to 1: both.
+	MinRefaultsPerSecond float64 `mapstructure:"min_refaults_per_second"`
+	MinSystemShare       float64 `mapstructure:"min_system_share"`
+}
+
+// StarvedConfig is when a process counts as kept from the CPU by others.
+type StarvedConfig struct {
+	RuleConfig `mapstructure:",squash"`
+	// MinWaitRatio is the wait behind other processes as a share of the window.
+	MinWaitRatio float64 `mapstructure:"min_wait_ratio"`
+	// MinWaitShare is that wait as a share of the time the process wanted to run:
+	// that wait and its CPU time, 0 to 1.
+	MinWaitShare float64 `mapstructure:"min_wait_share"`
+}
+
+// NoisyNeighborConfig is when a process counts as keeping others from the CPU.
+type NoisyNeighborConfig struct {
+	RuleConfig `mapstructure:",squash"`
+	// MinCores is how many CPUs it uses.
+	MinCores float64 `mapstructure:"min_cores"`
+	// MinVictimShare is its share of the wait of a starved process, 0 to 1.
+	MinVictimShare float64 `mapstructure:"min_victim_share"`
+	// MaxOwnWaitShare is its own wait as a share of the time it wanted to run, 0
+	// to 1. It must be less held up than its victim, too.
+	MaxOwnWaitShare float64 `mapstructure:"max_own_wait_share"`
+}
+
+// CPUThrottledConfig is when a process counts as held back by a quota.
+type CPUThrottledConfig struct {
+	RuleConfig `mapstructure:",squash"`
+	// MinThrottledRatio is the throttled time as a share of the window.
+	MinThrottledRatio float64 `mapstructure:"min_throttled_ratio"`
+}
+
+// ForkStormConfig is when a process counts as storming short-lived ones.
+type ForkStormConfig struct {
+	RuleConfig `mapstructure:",squash"`
+	// MinChildrenPerSecond is how many of its children came and went.
+	MinChildrenPerSecond float64 `mapstructure:"min_children_per_second"`
+	// MinCores is how many CPUs these used.
+	MinCores float64 `mapstructure:"min_cores"`
 }
 
 // CPUBoundConfig is when a process counts as limited by the CPU.
 type CPUBoundConfig struct {
-	Enabled bool `mapstructure:"enabled"`
+	RuleConfig `mapstructure:",squash"`
 	// MinThreadUtilization is the share of the window, 0 to 1, that the busiest
 	// thread ran or waited to run.
 	MinThreadUtilization float64 `mapstructure:"min_thread_utilization"`
@@ -38,8 +102,8 @@ type CPUBoundConfig struct {
 
 // OOMRiskConfig is when a process counts as on its way out of memory.
 type OOMRiskConfig struct {
-	Enabled bool `mapstructure:"enabled"`
-	// Windows is how many readings of the resident set growth goes by.
+	RuleConfig `mapstructure:",squash"`
+	// Windows is how many windows growth goes by; it must grow in all but one.
 	Windows int `mapstructure:"windows"`
 	// MinGrowth is how much it must have grown over these, going by the robust
 	// slope.
@@ -56,24 +120,36 @@ type OOMRiskConfig struct {
 
 // DefaultConfig returns the configuration of an empty diagnosis: block.
 func DefaultConfig() Config {
+	enabled := RuleConfig{Enabled: true}
 	return Config{
 		For:            1,
 		ClearAfter:     2,
 		RepeatInterval: time.Minute,
-		CPUBound: CPUBoundConfig{
-			Enabled:              true,
-			MinThreadUtilization: 0.9,
-			MinHostShare:         0.5,
-			MaxMemoryStall:       0.1,
-		},
 		OOMRisk: OOMRiskConfig{
-			Enabled:            true,
+			RuleConfig:         enabled,
 			Windows:            3,
 			MinGrowth:          10 << 20,
 			MinRSS:             500 << 20,
 			MinLimitRatio:      0.1,
 			MinFaultsPerSecond: 200,
 			MaxTimeToLimit:     10 * time.Minute,
+		},
+		MemThrashing: MemThrashingConfig{
+			RuleConfig:              enabled,
+			MinMajorFaultsPerSecond: 100,
+			MinMemoryStall:          0.1,
+			MinRefaultsPerSecond:    10000,
+			MinSystemShare:          0.5,
+		},
+		Starved:       StarvedConfig{RuleConfig: enabled, MinWaitRatio: 0.2, MinWaitShare: 0.7},
+		NoisyNeighbor: NoisyNeighborConfig{RuleConfig: enabled, MinCores: 0.3, MinVictimShare: 0.5, MaxOwnWaitShare: 0.5},
+		CPUThrottled:  CPUThrottledConfig{RuleConfig: enabled, MinThrottledRatio: 0.1},
+		ForkStorm:     ForkStormConfig{RuleConfig: enabled, MinChildrenPerSecond: 100, MinCores: 0.3},
+		CPUBound: CPUBoundConfig{
+			RuleConfig:           enabled,
+			MinThreadUtilization: 0.9,
+			MinHostShare:         0.5,
+			MaxMemoryStall:       0.1,
 		},
 	}
 }
@@ -83,16 +159,82 @@ func DefaultConfig() Config {
 // of several errors only.
 func (c *Config) Check(block string) error {
 	return errors.Join(
-		inRange(block+"::for", c.For, 1, 1000),
-		inRange(block+"::clear_after", c.ClearAfter, 1, 1000),
-		inRange(block+"::repeat_interval", c.RepeatInterval, 0, 24*time.Hour),
-		c.CPUBound.check(block+"::cpu_bound"),
+		checkCourse(block, &c.For, &c.ClearAfter, &c.RepeatInterval),
 		c.OOMRisk.check(block+"::oom_risk"),
+		c.MemThrashing.check(block+"::mem_thrashing"),
+		c.Starved.check(block+"::starved"),
+		c.NoisyNeighbor.check(block+"::noisy_neighbor"),
+		c.CPUThrottled.check(block+"::cpu_throttled"),
+		c.ForkStorm.check(block+"::fork_storm"),
+		c.CPUBound.check(block+"::cpu_bound"),
+	)
+}
+
+func (c *RuleConfig) check(block string) error {
+	return checkCourse(block, c.For, c.ClearAfter, c.RepeatInterval)
+}
+
+// checkCourse checks how a diagnosis starts, ends and is repeated; nil is not
+// set.
+func checkCourse(block string, matches, clearAfter *int, repeat *time.Duration) error {
+	var errs []error
+	if matches != nil {
+		errs = append(errs, inRange(block+"::for", *matches, 1, 1000))
+	}
+	if clearAfter != nil {
+		errs = append(errs, inRange(block+"::clear_after", *clearAfter, 1, 1000))
+	}
+	if repeat != nil {
+		errs = append(errs, inRange(block+"::repeat_interval", *repeat, 0, 24*time.Hour))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *MemThrashingConfig) check(block string) error {
+	return errors.Join(
+		c.RuleConfig.check(block),
+		inRange(block+"::min_major_faults_per_second", c.MinMajorFaultsPerSecond, 0, 1e9),
+		inRange(block+"::min_memory_stall", c.MinMemoryStall, 0, 1),
+		inRange(block+"::min_refaults_per_second", c.MinRefaultsPerSecond, 0, 1e9),
+		inRange(block+"::min_system_share", c.MinSystemShare, 0, 1),
+	)
+}
+
+func (c *StarvedConfig) check(block string) error {
+	return errors.Join(
+		c.RuleConfig.check(block),
+		inRange(block+"::min_wait_ratio", c.MinWaitRatio, 0, 1000),
+		inRange(block+"::min_wait_share", c.MinWaitShare, 0, 1),
+	)
+}
+
+func (c *NoisyNeighborConfig) check(block string) error {
+	return errors.Join(
+		c.RuleConfig.check(block),
+		inRange(block+"::min_cores", c.MinCores, 0, 1e4),
+		inRange(block+"::min_victim_share", c.MinVictimShare, 0, 1),
+		inRange(block+"::max_own_wait_share", c.MaxOwnWaitShare, 0, 1),
+	)
+}
+
+func (c *CPUThrottledConfig) check(block string) error {
+	return errors.Join(
+		c.RuleConfig.check(block),
+		inRange(block+"::min_throttled_ratio", c.MinThrottledRatio, 0, 1000),
+	)
+}
+
+func (c *ForkStormConfig) check(block string) error {
+	return errors.Join(
+		c.RuleConfig.check(block),
+		inRange(block+"::min_children_per_second", c.MinChildrenPerSecond, 0, 1e6),
+		inRange(block+"::min_cores", c.MinCores, 0, 1e4),
 	)
 }
 
 func (c *CPUBoundConfig) check(block string) error {
 	return errors.Join(
+		c.RuleConfig.check(block),
 		inRange(block+"::min_thread_utilization", c.MinThreadUtilization, 0, 1),
 		inRange(block+"::min_host_share", c.MinHostShare, 0, 1),
 		inRange(block+"::max_memory_stall", c.MaxMemoryStall, 0, 1),
@@ -101,6 +243,7 @@ func (c *CPUBoundConfig) check(block string) error {
 
 func (c *OOMRiskConfig) check(block string) error {
 	return errors.Join(
+		c.RuleConfig.check(block),
 		inRange(block+"::windows", c.Windows, 2, 60),
 		inRange(block+"::min_growth", c.MinGrowth, 1, 1<<50),
 		inRange(block+"::min_rss", c.MinRSS, 0, 1<<50),

@@ -8,8 +8,8 @@ import (
 
 // match finds a process that would be faster with a faster CPU, or with more of
 // them: a thread of it ran, or waited to run, nearly all the time, or it uses
-// much of the host. Where memory holds the host up, that is to blame instead.
-func (c *CPUBoundConfig) match(w *sampler.Window, s *sampler.Snapshot) (Finding, bool) {
+// much of the host. Where memory holds it up, that is to blame instead.
+func (c *CPUBoundConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 	utilization := s.Share(w.Busiest.CPU + w.Busiest.RunQueue)
 	hostShare := 0.0
 	if s.CPUs > 0 {
@@ -19,7 +19,7 @@ func (c *CPUBoundConfig) match(w *sampler.Window, s *sampler.Snapshot) (Finding,
 	if !byThread && !(hostShare >= c.MinHostShare) {
 		return Finding{}, false
 	}
-	if s.MemoryStall > c.MaxMemoryStall {
+	if w.MemoryStall > c.MaxMemoryStall {
 		return Finding{}, false
 	}
 
@@ -41,9 +41,9 @@ func (c *CPUBoundConfig) match(w *sampler.Window, s *sampler.Snapshot) (Finding,
 		Label:    CPUBound,
 		Sentence: sentence,
 		Evidence: []Evidence{
-			{"thread_utilization", utilization, c.MinThreadUtilization},
-			{"host_share", hostShare, c.MinHostShare},
-			{"memory_stall", s.MemoryStall, c.MaxMemoryStall},
+			held("thread_utilization", utilization, c.MinThreadUtilization),
+			held("host_share", hostShare, c.MinHostShare),
+			held("memory_stall", w.MemoryStall, c.MaxMemoryStall),
 		},
 	}, true
 }

@@ -14,14 +14,23 @@ import (
 
 // rule tells whether a window matches, with the evidence. It must not keep the
 // window, and must allocate nothing for one that does not match.
-type rule func(*sampler.Window, *sampler.Snapshot) (Finding, bool)
+type rule func(*sampler.Window, *scene) (Finding, bool)
+
+// course is how a diagnosis starts, ends and is repeated.
+type course struct {
+	matches    int
+	clearAfter int
+	repeat     time.Duration
+}
 
 // Engine turns snapshots into diagnoses. It is not safe for concurrent use.
 type Engine struct {
-	config Config
-	rules  []rule
-	cases  map[sampler.ID]*patient
-	passes uint64
+	config  Config
+	rules   []rule
+	courses [labels]course
+	scene   *scene
+	cases   map[sampler.ID]*patient
+	passes  uint64
 }
 
 // patient is a process that matches a rule, or did not long ago.
@@ -34,22 +43,46 @@ type patient struct {
 	onset  [labels]time.Time
 	misses int // windows in a row without the active label
 
-	active   Label // OK: none
-	said     time.Time
-	evidence []Evidence    // of the last window that matched the active label
-	window   time.Duration // its length
+	active  Label // OK: none
+	said    time.Time
+	finding Finding       // of the last window that matched the active label
+	window  time.Duration // its length
 }
 
 // New returns an engine with the rules that are enabled.
 func New(config Config) *Engine {
-	e := &Engine{config: config, cases: make(map[sampler.ID]*patient)}
-	if config.CPUBound.Enabled {
-		e.rules = append(e.rules, e.config.CPUBound.match)
-	}
-	if config.OOMRisk.Enabled {
-		e.rules = append(e.rules, e.config.OOMRisk.match)
-	}
+	e := &Engine{config: config, scene: newScene(), cases: make(map[sampler.ID]*patient)}
+	c := &e.config
+	e.add(OOMRisk, &c.OOMRisk.RuleConfig, c.OOMRisk.match)
+	e.add(MemThrashing, &c.MemThrashing.RuleConfig, c.MemThrashing.match)
+	e.add(Starved, &c.Starved.RuleConfig, c.Starved.match)
+	e.add(NoisyNeighbor, &c.NoisyNeighbor.RuleConfig, c.NoisyNeighbor.match)
+	e.add(CPUThrottled, &c.CPUThrottled.RuleConfig, c.CPUThrottled.match)
+	e.add(ForkStorm, &c.ForkStorm.RuleConfig, c.ForkStorm.match)
+	e.add(CPUBound, &c.CPUBound.RuleConfig, c.CPUBound.match)
 	return e
+}
+
+func (e *Engine) add(label Label, c *RuleConfig, match rule) {
+	if !c.Enabled {
+		return
+	}
+	e.rules = append(e.rules, match)
+	e.courses[label] = course{
+		matches:    cmp.Or(deref(c.For), e.config.For),
+		clearAfter: cmp.Or(deref(c.ClearAfter), e.config.ClearAfter),
+		repeat:     e.config.RepeatInterval,
+	}
+	if c.RepeatInterval != nil {
+		e.courses[label].repeat = *c.RepeatInterval // 0 says never
+	}
+}
+
+func deref(p *int) int {
+	if p == nil {
+		return 0
+	}
+	return *p
 }
 
 // Label returns what the process is diagnosed with, OK if nothing.
@@ -77,6 +110,7 @@ func (e *Engine) Observe(s *sampler.Snapshot) []Event {
 		return nil
 	}
 	e.passes++
+	e.scene.set(s, &e.config.Starved, &e.config.NoisyNeighbor)
 	var events []Event
 	for i := range s.Windows {
 		w := &s.Windows[i]
@@ -87,7 +121,7 @@ func (e *Engine) Observe(s *sampler.Snapshot) []Event {
 			}
 			continue
 		}
-		findings := e.match(w, s)
+		findings := e.match(w)
 		if p == nil {
 			if len(findings) == 0 {
 				continue
@@ -105,10 +139,10 @@ func (e *Engine) Observe(s *sampler.Snapshot) []Event {
 }
 
 // match returns the findings of all rules, the most severe first.
-func (e *Engine) match(w *sampler.Window, s *sampler.Snapshot) []Finding {
+func (e *Engine) match(w *sampler.Window) []Finding {
 	var findings []Finding
 	for _, match := range e.rules {
-		if f, ok := match(w, s); ok {
+		if f, ok := match(w, e.scene); ok {
 			findings = append(findings, f)
 		}
 	}
@@ -140,58 +174,64 @@ func (e *Engine) update(p *patient, findings []Finding, s *sampler.Snapshot, eve
 	if p.active != OK {
 		if matched[p.active] != nil {
 			p.misses = 0
-			p.evidence, p.window = gather(findings), s.Length
+			p.keep(p.active, findings, s.Length)
 		} else {
 			p.misses++
 		}
 	}
 	next := OK
 	for _, f := range findings {
-		if p.hits[f.Label] >= e.config.For {
+		if p.hits[f.Label] >= e.courses[f.Label].matches {
 			next = f.Label
 			break
 		}
 	}
 	switch {
-	case p.active != OK && (next > p.active || p.misses >= e.config.ClearAfter):
-		events = append(events, p.end(s.End, fmt.Sprintf("%s is no longer %s", named(p.process), descriptions[p.active].words)))
+	case p.active != OK && (next > p.active || p.misses >= e.courses[p.active].clearAfter):
+		events = append(events, p.end(s.End, named(p.process)+" "+descriptions[p.active].over))
 		if next != OK {
 			events = append(events, p.start(next, findings, s))
 		}
 	case p.active == OK && next != OK:
 		events = append(events, p.start(next, findings, s))
-	case p.active != OK && matched[p.active] != nil && e.config.RepeatInterval > 0 &&
-		s.End.Sub(p.said) >= e.config.RepeatInterval:
+	case p.active != OK && matched[p.active] != nil && e.courses[p.active].repeat > 0 &&
+		s.End.Sub(p.said) >= e.courses[p.active].repeat:
 		p.said = s.End
-		events = append(events, p.event(Ongoing, s.End, matched[p.active].Sentence))
+		events = append(events, p.event(Ongoing, s.End, p.finding.Sentence))
 	}
 	return events
 }
 
 func (p *patient) start(label Label, findings []Finding, s *sampler.Snapshot) Event {
 	p.active, p.misses, p.said = label, 0, s.End
-	p.evidence, p.window = gather(findings), s.Length
+	p.keep(label, findings, s.Length)
+	return p.event(Started, s.End, p.finding.Sentence)
+}
+
+// keep holds on to the finding of one label, with the evidence of all.
+func (p *patient) keep(label Label, findings []Finding, length time.Duration) {
 	i := slices.IndexFunc(findings, func(f Finding) bool { return f.Label == label })
-	return p.event(Started, s.End, findings[i].Sentence)
+	p.finding, p.window = findings[i], length
+	p.finding.Evidence = gather(findings)
 }
 
 func (p *patient) end(at time.Time, sentence string) Event {
 	e := p.event(Ended, at, sentence)
-	e.Sentence += fmt.Sprintf("; it was for %s", e.Duration.Round(100*time.Millisecond))
+	e.Sentence += fmt.Sprintf("; it lasted %s", e.Duration.Round(100*time.Millisecond))
 	p.active, p.misses, p.onset[e.Label] = OK, 0, time.Time{}
 	return e
 }
 
 func (p *patient) event(state State, at time.Time, sentence string) Event {
-	return Event{
+	e := Event{
+		Finding:  p.finding,
 		Process:  p.process,
-		Label:    p.active,
 		State:    state,
-		Sentence: sentence,
 		Duration: max(at.Sub(p.onset[p.active]), 0),
 		Window:   p.window,
-		Evidence: p.evidence,
 	}
+	e.Sentence = sentence
+	return e
 }
 
 // bury ends the diagnoses of processes that are gone: said to have exited, or
@@ -205,8 +245,8 @@ func (e *Engine) bury(s *sampler.Snapshot) []Event {
 		}
 		delete(e.cases, id)
 		if p.active != OK {
-			events = append(events, p.end(s.End, fmt.Sprintf("%s has exited and is no longer %s",
-				named(p.process), descriptions[p.active].words)))
+			events = append(events, p.end(s.End, fmt.Sprintf("%s has exited and %s",
+				named(p.process), descriptions[p.active].over)))
 		}
 	}
 	slices.SortFunc(events, func(a, b Event) int {
@@ -237,6 +277,3 @@ func sound(v float64) float64 {
 	}
 	return min(v, math.MaxFloat64)
 }
-
-// named returns a process as people write it: postgres (812).
-func named(p sampler.Process) string { return fmt.Sprintf("%s (%d)", p.Name, p.Pid) }

@@ -1,6 +1,7 @@
 package diagnosis
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/hotspot-otel/hotspot/internal/sampler"
@@ -14,6 +15,11 @@ type Label uint8
 const (
 	OK Label = iota
 	CPUBound
+	ForkStorm
+	CPUThrottled
+	NoisyNeighbor
+	Starved
+	MemThrashing
 	OOMRisk
 
 	labels
@@ -37,11 +43,16 @@ func Labels() []Label {
 var descriptions = [labels]struct {
 	name     string
 	severity Severity
-	words    string // completes "postgres (812) is no longer ..."
+	over     string // completes "postgres (812) ..." when it is over
 }{
-	OK:       {name: "ok"},
-	CPUBound: {"cpu_bound", Info, "limited by the CPU"},
-	OOMRisk:  {"oom_risk", Error, "on its way out of memory"},
+	OK:            {name: "ok"},
+	CPUBound:      {"cpu_bound", Info, "is no longer limited by the CPU"},
+	ForkStorm:     {"fork_storm", Warn, "has stopped storming processes"},
+	CPUThrottled:  {"cpu_throttled", Warn, "is no longer throttled"},
+	NoisyNeighbor: {"noisy_neighbor", Warn, "no longer takes the CPU from others"},
+	Starved:       {"starved", Warn, "is no longer starved of CPU"},
+	MemThrashing:  {"mem_thrashing", Warn, "has stopped thrashing"},
+	OOMRisk:       {"oom_risk", Error, "is no longer on its way out of memory"},
 }
 
 // Severity is how bad a diagnosis is.
@@ -75,6 +86,23 @@ type Evidence struct {
 	Name      string
 	Value     float64
 	Threshold float64 // what it was held against
+	IsFact    bool    // it was held against nothing
+}
+
+// held returns a signal with its threshold.
+func held(name string, value, threshold float64) Evidence {
+	return Evidence{Name: name, Value: value, Threshold: threshold}
+}
+
+// fact returns a signal without one.
+func fact(name string, value float64) Evidence {
+	return Evidence{Name: name, Value: value, IsFact: true}
+}
+
+// Party is another process a finding is about: an aggressor or a victim.
+type Party struct {
+	sampler.Process
+	Wait time.Duration // of the victim behind the aggressor, in the window
 }
 
 // Finding is what a rule says of a window it matches.
@@ -82,17 +110,26 @@ type Finding struct {
 	Label    Label
 	Sentence string // for a person, complete with the process's name
 	Evidence []Evidence
+	// The other side, the longest wait first: whom it waits behind, or who waits
+	// behind it.
+	Aggressors, Victims []Party
 }
 
 // Event is a diagnosis beginning, lasting or ending.
 type Event struct {
+	// Finding is that of the last window that matched. Its evidence is that of
+	// every rule that did; its sentence is of this event.
+	Finding
 	Process  sampler.Process
-	Label    Label
 	State    State
-	Sentence string
 	Duration time.Duration // since the first window that matched began
 	Window   time.Duration // length of the window the evidence is of
-	// Evidence of every rule that matched; of the last window that matched when
-	// the diagnosis has ended.
-	Evidence []Evidence
+}
+
+// named returns a process as people write it: postgres (812).
+func named(p sampler.Process) string {
+	if p.Name == "" {
+		return fmt.Sprintf("process %d", p.Pid)
+	}
+	return fmt.Sprintf("%s (%d)", p.Name, p.Pid)
 }

@@ -18,6 +18,10 @@ type Identity struct {
 	Cgroup      string // path, under cgroup v1 that of the cpu controller
 	ContainerID string // 64 hexadecimal digits
 	PodUID      string // Kubernetes, with dashes
+
+	// Paths in the hierarchies where memory is limited; empty where there is none.
+	MemoryCgroup  string // of the memory controller, cgroup v1
+	UnifiedCgroup string // cgroup v2
 }
 
 // Reader reads /proc once per process, and again when it moves to another
@@ -96,6 +100,11 @@ func parse(cgroups []procfs.Cgroup) Identity {
 	for _, c := range cgroups {
 		// Hierarchy 0 is v2. Where the cpu controller is on v1, it says more.
 		isV2 := c.HierarchyID == 0
+		if isV2 {
+			id.UnifiedCgroup = c.Path
+		} else if slices.Contains(c.Controllers, "memory") {
+			id.MemoryCgroup = c.Path
+		}
 		if slices.Contains(c.Controllers, "cpu") || isV2 && id.Cgroup == "" {
 			id.Cgroup = c.Path
 		}

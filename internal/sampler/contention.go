@@ -13,35 +13,32 @@ import (
 type pair struct {
 	Pair
 	kernel bpf.Charge // as last read
-
-	done       uint64 // ns, of waits that are over
-	inProgress uint64 // ns, of waits that are not, in this pass
-	active     uint64 // the last pass in which it was charged anything
+	active uint64     // the last pass in which it was charged anything
 }
 
-// waited is how a process waited over its life, in ns. A wait in progress
-// counts as far as it has come; when it is over the kernel has charged it.
+// waited is how a process waited, charges of the kernel and of this package
+// together.
 type waited struct {
-	kernel           bpf.Victim // as last read
-	done, inProgress split3
-	shown            split3 // after the last pass; never goes back
+	kernel bpf.Victim // as last read
+	Wait              // in this window
 }
 
-// split3 is wait by what ran meanwhile, in ns.
-type split3 struct{ others, self, idle uint64 }
-
-func (a split3) add(b split3) split3 {
-	return split3{a.others + b.others, a.self + b.self, a.idle + b.idle}
-}
-
-func (a split3) max(b split3) split3 {
-	return split3{max(a.others, b.others), max(a.self, b.self), max(a.idle, b.idle)}
-}
-
-// waiter is a thread that the census found waiting for a CPU.
+// waiter is a thread whose wait in progress is to be charged.
 type waiter struct {
 	of *process
 	bpf.Waiting
+}
+
+// wait takes note of a wait the census has marked: what of it has not been
+// charged in a window before is to be charged now.
+func (s *Sampler) wait(th *thread, t *bpf.Thread) {
+	since := t.Queued
+	if th.queued == t.Queued {
+		since = th.charged
+	}
+	now := t.Queued + t.Waiting
+	th.queued, th.charged = t.Queued, now
+	s.waiters = append(s.waiters, waiter{th.of, bpf.Waiting{CPU: t.CpuId, Since: since, Now: now}})
 }
 
 func (s *Sampler) charge(key bpf.Pair, now bpf.Charge) {
@@ -52,7 +49,7 @@ func (s *Sampler) charge(key bpf.Pair, now bpf.Charge) {
 	if now == p.kernel {
 		return
 	}
-	p.done += now.Wait - p.kernel.Wait
+	p.add(time.Duration(now.Wait - p.kernel.Wait))
 	p.TotalInvoluntary += now.Involuntary - p.kernel.Involuntary
 	p.Involuntary += now.Involuntary - p.kernel.Involuntary
 	p.kernel = now
@@ -68,12 +65,15 @@ func (s *Sampler) victim(pid uint32, now bpf.Victim) {
 	if now.Total < w.kernel.Total {
 		w.kernel = bpf.Victim{} // it was forgotten and begun anew
 	}
-	w.done = w.done.add(split3{
-		now.Others - w.kernel.Others,
-		now.Self - w.kernel.Self,
-		now.Idle - w.kernel.Idle,
-	})
+	w.Others += time.Duration(now.Others - w.kernel.Others)
+	w.Self += time.Duration(now.Self - w.kernel.Self)
+	w.Idle += time.Duration(now.Idle - w.kernel.Idle)
 	w.kernel = now
+}
+
+func (p *pair) add(wait time.Duration) {
+	p.Wait += wait
+	p.Total += wait
 }
 
 // pairOf returns the pair, begun anew if one of its pids is another process's
@@ -126,24 +126,22 @@ func (s *Sampler) called(pid uint32) *process {
 }
 
 // attributeWaiting charges the waits the census found in progress to who has run
-// since they began: a process that is kept from the CPU altogether would
-// otherwise have nobody to blame.
+// meanwhile: a process that is kept from the CPU altogether would otherwise have
+// nobody to blame.
 func (s *Sampler) attributeWaiting() error {
-	for _, p := range s.pairs {
-		p.inProgress = 0
-	}
 	for i := range s.waiters {
 		victim := s.waiters[i].of
 		err := s.from.Contention.InProgress(&s.waiters[i].Waiting, func(by uint32, ns uint64) {
+			wait := time.Duration(ns)
 			switch by {
 			case 0:
-				victim.waited.inProgress.idle += ns
+				victim.waited.Idle += wait
 			case victim.Pid:
-				victim.waited.inProgress.self += ns
+				victim.waited.Self += wait
 			default:
-				victim.waited.inProgress.others += ns
+				victim.waited.Others += wait
 				p := s.pairOf(bpf.Pair{Victim: victim.Pid, Aggressor: by})
-				p.inProgress += ns
+				p.add(wait)
 				p.active = s.pass
 			}
 		})
@@ -158,8 +156,6 @@ func (s *Sampler) attributeWaiting() error {
 func (s *Sampler) closePairs() []*Pair {
 	pairs := s.snapshot.Pairs[:0]
 	for key, p := range s.pairs {
-		total := max(p.Total, time.Duration(p.done+p.inProgress))
-		p.Wait, p.Total = total-p.Total, total
 		s.resolve(&p.Victim, key.Victim)
 		if aggressor, _ := s.resolve(&p.Aggressor, key.Aggressor); aggressor != nil {
 			aggressor.caused += p.Wait
@@ -194,7 +190,7 @@ func (s *Sampler) openPairs() {
 		}
 		if final, ok := s.from.Contention.Forget(key); ok && final.Wait > p.kernel.Wait {
 			// Charged between the last reading and now: it is not idle after all.
-			p.done += final.Wait - p.kernel.Wait
+			p.add(time.Duration(final.Wait - p.kernel.Wait))
 			p.kernel, p.active = bpf.Charge{}, s.pass
 			continue
 		}
@@ -202,17 +198,11 @@ func (s *Sampler) openPairs() {
 	}
 }
 
-// contend fills in how the process waited and what it imposed in this window.
+// contend fills in how the process waited and what it imposed in this window,
+// and begins the next.
 func (p *process) contend(w *Window) {
-	shown := p.waited.shown.max(p.waited.done.add(p.waited.inProgress))
-	since := p.waited.shown
-	p.waited.shown, p.waited.inProgress = shown, split3{}
-	w.Waited = Wait{
-		Others: time.Duration(shown.others - since.others),
-		Self:   time.Duration(shown.self - since.self),
-		Idle:   time.Duration(shown.idle - since.idle),
-	}
+	w.Waited = p.waited.Wait
 	w.Waited.Unattributed = max(0, w.Used.RunQueue-w.Waited.Others-w.Waited.Self-w.Waited.Idle)
 	w.Caused, w.TotalCaused = p.caused, p.totalCaused
-	p.caused = 0
+	p.waited.Wait, p.caused = Wait{}, 0
 }

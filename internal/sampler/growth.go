@@ -29,3 +29,14 @@ func slope(at []time.Duration, y []uint64, scratch []float64) (float64, []float6
 	}
 	return (slopes[middle-1] + slopes[middle]) / 2, slopes
 }
+
+// rises returns how many readings are higher than the one before.
+func rises(y []uint64) int {
+	n := 0
+	for i := 1; i < len(y); i++ {
+		if y[i] > y[i-1] {
+			n++
+		}
+	}
+	return n
+}

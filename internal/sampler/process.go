@@ -17,6 +17,9 @@ type thread struct {
 	now    use
 	before use    // when the window began: not the last pass if that failed
 	pass   uint64 // the last that saw it
+	// The wait in progress, and up to when it is charged, in the clock of the run
+	// queue; 0 if there was none.
+	queued, charged uint64
 }
 
 // use is what a thread has used since its start, in ns.
@@ -57,7 +60,8 @@ type process struct {
 // common is what the threads of a process have in common.
 type common struct {
 	rss, swap uint64 // bytes
-	throttled uint64 // ns, of the cgroup
+	throttled uint64 // ns, of the cgroup and those above
+	quota     float64
 }
 
 // sums gathers the records of one process in one pass.
@@ -91,6 +95,9 @@ func (s *sums) addProcess(p *bpf.Process, pageSize uint64) {
 	s.rss = max(s.rss, (p.FilePages+p.AnonPages+p.ShmemPages)*pageSize)
 	s.swap = max(s.swap, p.SwapEntries*pageSize)
 	s.throttled = p.Throttled
+	if p.CpuPeriod > 0 {
+		s.quota = float64(p.CpuQuota) / float64(p.CpuPeriod)
+	}
 	if s.complete {
 		return
 	}

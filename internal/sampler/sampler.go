@@ -4,7 +4,6 @@ package sampler
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"time"
 
@@ -18,7 +17,6 @@ const pairExpiry = 5 * time.Minute
 // It is not safe for concurrent use.
 type Sampler struct {
 	from     Sources
-	minWait  uint64 // ns; the shortest wait in progress that is looked into
 	pageSize uint64
 	booted   time.Time
 
@@ -46,13 +44,14 @@ type Sampler struct {
 	snapshot  Snapshot
 	before    []Window // of the snapshot before
 	scratch   []float64
+	mostChild map[uint32]time.Duration // the most CPU time of one short-lived child, by parent
 }
 
 // New returns a sampler whose growth rates go by the last readings of the
 // resident set; at least 2.
 func New(from Sources, readings int) *Sampler {
 	wall, sinceBoot := from.Host.Now()
-	s := &Sampler{
+	return &Sampler{
 		from:      from,
 		pageSize:  uint64(os.Getpagesize()),
 		booted:    wall.Add(-sinceBoot).Round(0),
@@ -61,14 +60,10 @@ func New(from Sources, readings int) *Sampler {
 		limbo:     make(map[ID]*process),
 		departed:  [2]map[uint32]*process{make(map[uint32]*process), make(map[uint32]*process)},
 		pairs:     make(map[bpf.Pair]*pair),
+		mostChild: make(map[uint32]time.Duration),
 		first:     sinceBoot,
-		minWait:   math.MaxUint64,
 		readings:  make([]time.Duration, 0, max(readings, 2)),
 	}
-	if from.Contention != nil {
-		s.minWait = uint64(from.Contention.MinWait())
-	}
-	return s
 }
 
 // Sample makes one pass and returns the window since the last one. The first
@@ -106,8 +101,7 @@ func (s *Sampler) Sample() (*Snapshot, error) {
 
 // read takes in all the sources have to say, in an order in which nothing is
 // counted twice: what exits before its record is read is not in the census that
-// follows; and of the waits the census finds in progress, those that are over
-// when the charges are read are told apart.
+// follows, and of the waits the census has marked the kernel charges the rest.
 func (s *Sampler) read(sinceBoot time.Duration) error {
 	s.pass++
 	s.seen, s.waiters, s.current, s.threadsN = s.seen[:0], s.waiters[:0], nil, 0
@@ -158,8 +152,30 @@ func (s *Sampler) close(snapshot *Snapshot, first bool) {
 			snapshot.Windows = append(snapshot.Windows, w)
 		}
 	}
+	s.countChildren(snapshot)
 	s.bury()
 	s.forget()
+}
+
+// countChildren credits the processes that came and went to who made them.
+func (s *Sampler) countChildren(snapshot *Snapshot) {
+	for i := range snapshot.Windows {
+		child := &snapshot.Windows[i]
+		if !child.ShortLived {
+			continue
+		}
+		p := s.processes[child.Parent]
+		if p == nil || p.window < 0 || p.closed != s.pass {
+			continue
+		}
+		c := &snapshot.Windows[p.window].Children
+		c.Exits++
+		c.CPU += child.Used.CPU()
+		if used := child.Used.CPU(); c.Name == "" || used > s.mostChild[p.Pid] {
+			c.Name, s.mostChild[p.Pid] = child.Name, used
+		}
+	}
+	clear(s.mostChild)
 }
 
 // lost returns what found no room in the kernel. What cannot be read is 0.
@@ -199,11 +215,6 @@ func (s *Sampler) visit(t *bpf.Thread, shared *bpf.Process) {
 	p := s.owner(t)
 	p.sums.addThread(t)
 	s.measure(p, t, shared)
-	if t.Waiting >= s.minWait {
-		s.waiters = append(s.waiters, waiter{p, bpf.Waiting{
-			TID: t.Tid, CPU: t.CpuId, Queued: t.Queued, Now: t.Queued + t.Waiting,
-		}})
-	}
 	if shared == nil {
 		return
 	}
@@ -235,7 +246,6 @@ func (s *Sampler) owner(t *bpf.Thread) *process {
 	if p.pass != s.pass {
 		p.pass, p.heard = s.pass, s.pass
 		p.sums = sums{}
-		p.waited.inProgress = split3{}
 		s.seen = append(s.seen, p)
 	}
 	return p
@@ -262,6 +272,9 @@ func (s *Sampler) measure(p *process, t *bpf.Thread, shared *bpf.Process) {
 		th.before = th.now
 	}
 	th.of, th.now, th.pass = p, now, s.pass
+	if t.Marked != 0 {
+		s.wait(th, t)
+	}
 
 	did := Thread{
 		TID:      t.Tid,
@@ -300,7 +313,8 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 	before := p.total
 	p.total = p.sums.advance(before, p.deadRunQueue)
 	// readings already holds this pass: the one before is what counts.
-	if p.closed == 0 && !(len(s.readings) > 1 && p.Start >= s.readings[len(s.readings)-2]) {
+	isNew := p.closed == 0 && len(s.readings) > 1 && p.Start >= s.readings[len(s.readings)-2]
+	if p.closed == 0 && !isNew {
 		before = p.total
 	}
 	if p.closed != s.closed {
@@ -308,6 +322,9 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 	}
 	if cap(p.rss) == 0 {
 		p.rss = make([]uint64, 0, cap(s.readings))
+		if isNew {
+			p.rss = append(p.rss, 0) // it had none when the window began
+		}
 	}
 	p.rss = push(p.rss, p.sums.rss)
 	at := s.readings[len(s.readings)-len(p.rss):]
@@ -325,12 +342,19 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 		GrowthReadings: len(at),
 	}
 	w.Growth, s.scratch = slope(at, p.rss, s.scratch)
+	w.GrowthSteps = rises(p.rss)
+	w.Refaults = w.Used.MinorFaults
+	if n := len(p.rss); n > 1 && p.rss[n-1] > p.rss[n-2] {
+		w.Refaults -= min(w.Refaults, (p.rss[n-1]-p.rss[n-2])/s.pageSize)
+	}
+	w.MemoryStall = s.snapshot.MemoryStall
 	if available > 0 {
 		w.Limit, w.Headroom = w.RSS+available, available
 	}
 	if p.throttledIn == p.CPUCgroup && p.sums.throttled > p.common.throttled && p.closed != 0 {
 		w.Throttled = time.Duration(p.sums.throttled - p.common.throttled)
 	}
+	w.TotalThrottled, w.Quota = time.Duration(p.sums.throttled), p.sums.quota
 	p.contend(&w)
 	p.common, p.throttledIn, p.closed = p.sums.common, p.CPUCgroup, s.pass
 	return w, true

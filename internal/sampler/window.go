@@ -1,6 +1,7 @@
 package sampler
 
 import (
+	"math"
 	"time"
 
 	"github.com/hotspot-otel/hotspot/bpf"
@@ -90,18 +91,55 @@ type Window struct {
 	GrowthSpan     time.Duration
 	GrowthReadings int
 
-	// Limit is the resident size at which the process runs out of memory, and
-	// Headroom how far it is from there, in bytes; both 0 if unknown.
-	Limit, Headroom uint64
+	// GrowthSteps is how many of these readings are higher than the one before.
+	GrowthSteps int
+	// Refaults are minor faults of this window that the growth of the resident set
+	// does not explain.
+	Refaults uint64
 
-	// Throttled is how long the quota of its cgroup held that cgroup back in
-	// this window, over all CPUs.
-	Throttled time.Duration
+	// Limit is the memory the process may use, and Headroom how much of it is
+	// left, in bytes; both 0 if unknown. The sampler knows the host's: what is
+	// available. Package memory sets that of the control groups, if it is less.
+	Limit, Headroom uint64
+	// MemoryStall is the share of the window, 0 to 1, in which some task of its
+	// control group stood still for want of memory (PSI); the host's where the
+	// kernel does not keep it by group.
+	MemoryStall float64
+
+	// Throttled is how long the quotas of its cgroup and of those above held
+	// their cgroups back in this window, over all CPUs.
+	Throttled      time.Duration
+	TotalThrottled time.Duration // since the cgroup was created
+	// Quota is how many CPUs the cgroup may use, 0 if it may use all.
+	Quota float64
+
+	// Children are the processes it had made that came and went in this window.
+	Children Children
+}
+
+// Children is what short-lived children of a process did in a window.
+type Children struct {
+	Exits int
+	CPU   time.Duration
+	Name  string // of the one that used the most
 }
 
 // Grown returns by how many bytes the resident set grew over GrowthSpan, going
 // by Growth.
 func (w *Window) Grown() float64 { return w.Growth * w.GrowthSpan.Seconds() }
+
+// TimeToLimit returns when nothing is left if the process goes on growing as it
+// does; false if it does not grow or the limit is not known.
+func (w *Window) TimeToLimit() (time.Duration, bool) {
+	if w.Limit == 0 || !(w.Growth > 0) {
+		return 0, false
+	}
+	left := float64(w.Headroom) / w.Growth * float64(time.Second)
+	if !(left < math.MaxInt64/2) {
+		return 0, false
+	}
+	return time.Duration(left), true
+}
 
 // Pair is a process that waited for a CPU and one that ran meanwhile.
 type Pair struct {

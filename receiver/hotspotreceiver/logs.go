@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/internal/identity"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
@@ -27,8 +28,13 @@ func newLogsWriter(config *Config, set receiver.Settings) *logsWriter {
 		builder:    metadata.NewLogsBuilder(config.LogsBuilderConfig, set),
 		attributes: config.LogsBuilderConfig.ResourceAttributes,
 		enabled: map[diagnosis.Label]bool{
-			diagnosis.CPUBound: config.Events.HotspotDiagnosisCPUBound.Enabled,
-			diagnosis.OOMRisk:  config.Events.HotspotDiagnosisOomRisk.Enabled,
+			diagnosis.OOMRisk:       config.Events.HotspotDiagnosisOomRisk.Enabled,
+			diagnosis.MemThrashing:  config.Events.HotspotDiagnosisMemThrashing.Enabled,
+			diagnosis.Starved:       config.Events.HotspotDiagnosisStarved.Enabled,
+			diagnosis.NoisyNeighbor: config.Events.HotspotDiagnosisNoisyNeighbor.Enabled,
+			diagnosis.CPUThrottled:  config.Events.HotspotDiagnosisCPUThrottled.Enabled,
+			diagnosis.ForkStorm:     config.Events.HotspotDiagnosisForkStorm.Enabled,
+			diagnosis.CPUBound:      config.Events.HotspotDiagnosisCPUBound.Enabled,
 		},
 		kills: config.Events.HotspotOomKill.Enabled,
 	}
@@ -51,8 +57,9 @@ func (l *logsWriter) write(whose identifier, s *sampler.Snapshot, events []diagn
 			continue
 		}
 		// mdatagen's own records have no severity, body or observed time.
-		l.builder.AppendLogRecord(record(e, s.End))
-		l.builder.EmitForResource(metadata.WithLogsResource(processResource(resource, e.Process, whose.Of(e.Process))))
+		own := whose.Of(e.Process)
+		l.builder.AppendLogRecord(record(e, whose, own, s.End))
+		l.builder.EmitForResource(metadata.WithLogsResource(processResource(resource, e.Process, own)))
 	}
 	return l.builder.Emit()
 }
@@ -74,20 +81,52 @@ func newRecord(name string, severity plog.SeverityNumber, sentence string, at ti
 	return r
 }
 
-func record(e *diagnosis.Event, at time.Time) plog.LogRecord {
-	r := newRecord("hotspot.diagnosis."+e.Label.String(), severities[e.Label.Severity()], e.Sentence, at)
+func record(e *diagnosis.Event, whose identifier, own identity.Identity, at time.Time) plog.LogRecord {
+	sentence := e.Sentence
+	if own.ContainerID != "" {
+		sentence += " (container " + shortID(own.ContainerID) + ")"
+	}
+	r := newRecord("hotspot.diagnosis."+e.Label.String(), severities[e.Label.Severity()], sentence, at)
 	a := r.Attributes()
-	a.EnsureCapacity(4 + 2*len(e.Evidence))
+	a.EnsureCapacity(9 + 2*len(e.Evidence))
 	a.PutStr("hotspot.diagnosis", e.Label.String())
 	a.PutStr("hotspot.diagnosis.state", e.State.String())
 	a.PutDouble("hotspot.diagnosis.duration", e.Duration.Seconds())
 	a.PutDouble("hotspot.window", e.Window.Seconds())
 	for _, ev := range e.Evidence {
 		a.PutDouble("hotspot.evidence."+ev.Name, ev.Value)
-		a.PutDouble("hotspot.evidence."+ev.Name+".threshold", ev.Threshold)
+		if !ev.IsFact {
+			a.PutDouble("hotspot.evidence."+ev.Name+".threshold", ev.Threshold)
+		}
 	}
+	putParties(a, "hotspot.aggressor", e.Aggressors, whose)
+	putParties(a, "hotspot.victim", e.Victims, whose)
 	return r
 }
+
+// putParties writes the first of the other side flat, to be searched for, and
+// all of them as a list.
+func putParties(a pcommon.Map, side string, parties []diagnosis.Party, whose identifier) {
+	if len(parties) == 0 {
+		return
+	}
+	put := func(m pcommon.Map, prefix string, p diagnosis.Party) {
+		m.PutInt(prefix+"pid", int64(p.Pid))
+		m.PutStr(prefix+"name", p.Name)
+		if cgroup := whose.Of(p.Process).Cgroup; cgroup != "" {
+			m.PutStr(prefix+"cgroup", cgroup)
+		}
+		m.PutDouble(prefix+"wait", p.Wait.Seconds())
+	}
+	put(a, side+".", parties[0])
+	list := a.PutEmptySlice(side + "s")
+	for _, p := range parties {
+		put(list.AppendEmpty().SetEmptyMap(), "", p)
+	}
+}
+
+// shortID returns a container's id as people write it.
+func shortID(id string) string { return id[:min(len(id), 12)] }
 
 // killRecord tells of an OOM kill, with the last the census saw of the victim.
 func killRecord(k *sampler.Kill, s *sampler.Snapshot) plog.LogRecord {

@@ -2,6 +2,7 @@ package hotspotreceiver
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -130,6 +131,15 @@ func (m *metricsWriter) record(at pcommon.Timestamp, w *sampler.Window, s *sampl
 	b.RecordProcessThreadCountDataPoint(at, int64(w.Threads))
 	b.RecordHotspotProcessThreadMaxUtilizationDataPoint(at, s.Share(w.MaxThreadCPU))
 	b.RecordHotspotProcessMemoryGrowthDataPoint(at, w.Growth)
+	if w.Limit > 0 {
+		b.RecordHotspotProcessMemoryLimitDataPoint(at, int64(min(w.Limit, math.MaxInt64)))
+	}
+	if left, grows := w.TimeToLimit(); grows {
+		b.RecordHotspotProcessMemoryTimeToLimitDataPoint(at, left.Seconds())
+	}
+	if w.Quota > 0 {
+		b.RecordHotspotProcessCPUThrottledTimeDataPoint(at, w.TotalThrottled.Seconds())
+	}
 	if label != diagnosis.OK {
 		b.RecordHotspotProcessDiagnosisDataPoint(at, 1, labelAttribute(label))
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/hotspot-otel/hotspot/bpf"
 	"github.com/hotspot-otel/hotspot/internal/host"
 	"github.com/hotspot-otel/hotspot/internal/identity"
+	"github.com/hotspot-otel/hotspot/internal/memory"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 )
 
@@ -14,6 +15,10 @@ func openHost(config *Config) (*eyes, error) {
 		return nil, err
 	}
 	whose, err := identity.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	limits, err := memory.Open()
 	if err != nil {
 		return nil, err
 	}
@@ -36,5 +41,5 @@ func openHost(config *Config) (*eyes, error) {
 	if kernel.OOM != nil {
 		from.OOM = kernel.OOM
 	}
-	return &eyes{from: from, missing: kernel.Missing, whose: whose, close: kernel.Close}, nil
+	return &eyes{from: from, missing: kernel.Missing, whose: whose, memory: limits, close: kernel.Close}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/hotspot-otel/hotspot/bpf"
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
 	"github.com/hotspot-otel/hotspot/internal/identity"
+	"github.com/hotspot-otel/hotspot/internal/memory"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
@@ -25,6 +26,7 @@ type eyes struct {
 	from    sampler.Sources
 	missing []error // why optional sources are nil
 	whose   identifier
+	memory  limiter
 	close   func() error
 }
 
@@ -35,6 +37,12 @@ type opener func(*Config) (*eyes, error)
 type identifier interface {
 	Of(sampler.Process) identity.Identity
 	EndPass()
+}
+
+// limiter sets what the control groups of processes leave them; package memory
+// has it.
+type limiter interface {
+	Fill(*sampler.Snapshot, memory.Identifier)
 }
 
 // watch is the loop: one reading of the kernel an interval, through all stages.
@@ -79,7 +87,7 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 
 // run takes windows until ctx ends; send is the context they are sent in.
 func (w *watch) run(ctx, send context.Context, see *eyes) {
-	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows)
+	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows+1)
 	engine := diagnosis.New(w.config.Diagnosis)
 
 	timer := time.NewTimer(w.config.InitialDelay)
@@ -117,6 +125,7 @@ func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler
 	if snapshot.Length <= 0 {
 		return // the first: there is nothing to compare it with
 	}
+	see.memory.Fill(snapshot, see.whose)
 	events := engine.Observe(snapshot)
 	if w.metricsTo != nil {
 		w.sendMetrics(ctx, see.whose, snapshot, engine)

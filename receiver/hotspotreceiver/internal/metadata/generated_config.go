@@ -105,6 +105,26 @@ func (ms *HotspotHostShortLivedCPUTimeMetricConfig) Validate() error {
 	return nil
 }
 
+// HotspotProcessCPUThrottledTimeMetricConfig provides config for the hotspot.process.cpu.throttled.time metric.
+type HotspotProcessCPUThrottledTimeMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotProcessCPUThrottledTimeMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
 // HotspotProcessDiagnosisMetricAttributeKey specifies the key of an attribute for the hotspot.process.diagnosis metric.
 type HotspotProcessDiagnosisMetricAttributeKey string
 
@@ -160,6 +180,46 @@ type HotspotProcessMemoryGrowthMetricConfig struct {
 }
 
 func (ms *HotspotProcessMemoryGrowthMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// HotspotProcessMemoryLimitMetricConfig provides config for the hotspot.process.memory.limit metric.
+type HotspotProcessMemoryLimitMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotProcessMemoryLimitMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// HotspotProcessMemoryTimeToLimitMetricConfig provides config for the hotspot.process.memory.time_to_limit metric.
+type HotspotProcessMemoryTimeToLimitMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotProcessMemoryTimeToLimitMetricConfig) Unmarshal(parser *confmap.Conf) error {
 	if parser == nil {
 		return nil
 	}
@@ -518,8 +578,11 @@ func (ms *ProcessThreadCountMetricConfig) Unmarshal(parser *confmap.Conf) error 
 type MetricsConfig struct {
 	HotspotHostDiagnosed               HotspotHostDiagnosedMetricConfig               `mapstructure:"hotspot.host.diagnosed"`
 	HotspotHostShortLivedCPUTime       HotspotHostShortLivedCPUTimeMetricConfig       `mapstructure:"hotspot.host.short_lived.cpu.time"`
+	HotspotProcessCPUThrottledTime     HotspotProcessCPUThrottledTimeMetricConfig     `mapstructure:"hotspot.process.cpu.throttled.time"`
 	HotspotProcessDiagnosis            HotspotProcessDiagnosisMetricConfig            `mapstructure:"hotspot.process.diagnosis"`
 	HotspotProcessMemoryGrowth         HotspotProcessMemoryGrowthMetricConfig         `mapstructure:"hotspot.process.memory.growth"`
+	HotspotProcessMemoryLimit          HotspotProcessMemoryLimitMetricConfig          `mapstructure:"hotspot.process.memory.limit"`
+	HotspotProcessMemoryTimeToLimit    HotspotProcessMemoryTimeToLimitMetricConfig    `mapstructure:"hotspot.process.memory.time_to_limit"`
 	HotspotProcessRunQueueTime         HotspotProcessRunQueueTimeMetricConfig         `mapstructure:"hotspot.process.run_queue.time"`
 	HotspotProcessThreadMaxUtilization HotspotProcessThreadMaxUtilizationMetricConfig `mapstructure:"hotspot.process.thread.max_utilization"`
 	HotspotProcessWaitCaused           HotspotProcessWaitCausedMetricConfig           `mapstructure:"hotspot.process.wait.caused"`
@@ -544,12 +607,21 @@ func DefaultMetricsConfig() MetricsConfig {
 			AggregationStrategy: AggregationStrategySum,
 			EnabledAttributes:   []HotspotHostShortLivedCPUTimeMetricAttributeKey{HotspotHostShortLivedCPUTimeMetricAttributeKeyProcessExecutableName},
 		},
+		HotspotProcessCPUThrottledTime: HotspotProcessCPUThrottledTimeMetricConfig{
+			Enabled: true,
+		},
 		HotspotProcessDiagnosis: HotspotProcessDiagnosisMetricConfig{
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategyAvg,
 			EnabledAttributes:   []HotspotProcessDiagnosisMetricAttributeKey{HotspotProcessDiagnosisMetricAttributeKeyHotspotDiagnosis},
 		},
 		HotspotProcessMemoryGrowth: HotspotProcessMemoryGrowthMetricConfig{
+			Enabled: true,
+		},
+		HotspotProcessMemoryLimit: HotspotProcessMemoryLimitMetricConfig{
+			Enabled: true,
+		},
+		HotspotProcessMemoryTimeToLimit: HotspotProcessMemoryTimeToLimitMetricConfig{
 			Enabled: true,
 		},
 		HotspotProcessRunQueueTime: HotspotProcessRunQueueTimeMetricConfig{
@@ -616,9 +688,14 @@ func (ec *EventConfig) Unmarshal(parser *confmap.Conf) error {
 
 // EventsConfig provides config for hotspot events.
 type EventsConfig struct {
-	HotspotDiagnosisCPUBound EventConfig `mapstructure:"hotspot.diagnosis.cpu_bound"`
-	HotspotDiagnosisOomRisk  EventConfig `mapstructure:"hotspot.diagnosis.oom_risk"`
-	HotspotOomKill           EventConfig `mapstructure:"hotspot.oom_kill"`
+	HotspotDiagnosisCPUBound      EventConfig `mapstructure:"hotspot.diagnosis.cpu_bound"`
+	HotspotDiagnosisCPUThrottled  EventConfig `mapstructure:"hotspot.diagnosis.cpu_throttled"`
+	HotspotDiagnosisForkStorm     EventConfig `mapstructure:"hotspot.diagnosis.fork_storm"`
+	HotspotDiagnosisMemThrashing  EventConfig `mapstructure:"hotspot.diagnosis.mem_thrashing"`
+	HotspotDiagnosisNoisyNeighbor EventConfig `mapstructure:"hotspot.diagnosis.noisy_neighbor"`
+	HotspotDiagnosisOomRisk       EventConfig `mapstructure:"hotspot.diagnosis.oom_risk"`
+	HotspotDiagnosisStarved       EventConfig `mapstructure:"hotspot.diagnosis.starved"`
+	HotspotOomKill                EventConfig `mapstructure:"hotspot.oom_kill"`
 }
 
 func DefaultEventsConfig() EventsConfig {
@@ -626,7 +703,22 @@ func DefaultEventsConfig() EventsConfig {
 		HotspotDiagnosisCPUBound: EventConfig{
 			Enabled: true,
 		},
+		HotspotDiagnosisCPUThrottled: EventConfig{
+			Enabled: true,
+		},
+		HotspotDiagnosisForkStorm: EventConfig{
+			Enabled: true,
+		},
+		HotspotDiagnosisMemThrashing: EventConfig{
+			Enabled: true,
+		},
+		HotspotDiagnosisNoisyNeighbor: EventConfig{
+			Enabled: true,
+		},
 		HotspotDiagnosisOomRisk: EventConfig{
+			Enabled: true,
+		},
+		HotspotDiagnosisStarved: EventConfig{
 			Enabled: true,
 		},
 		HotspotOomKill: EventConfig{

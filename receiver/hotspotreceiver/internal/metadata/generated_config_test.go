@@ -36,12 +36,21 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []HotspotHostShortLivedCPUTimeMetricAttributeKey{HotspotHostShortLivedCPUTimeMetricAttributeKeyProcessExecutableName},
 					},
+					HotspotProcessCPUThrottledTime: HotspotProcessCPUThrottledTimeMetricConfig{
+						Enabled: true,
+					},
 					HotspotProcessDiagnosis: HotspotProcessDiagnosisMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategyAvg,
 						EnabledAttributes:   []HotspotProcessDiagnosisMetricAttributeKey{HotspotProcessDiagnosisMetricAttributeKeyHotspotDiagnosis},
 					},
 					HotspotProcessMemoryGrowth: HotspotProcessMemoryGrowthMetricConfig{
+						Enabled: true,
+					},
+					HotspotProcessMemoryLimit: HotspotProcessMemoryLimitMetricConfig{
+						Enabled: true,
+					},
+					HotspotProcessMemoryTimeToLimit: HotspotProcessMemoryTimeToLimitMetricConfig{
 						Enabled: true,
 					},
 					HotspotProcessRunQueueTime: HotspotProcessRunQueueTimeMetricConfig{
@@ -110,12 +119,21 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []HotspotHostShortLivedCPUTimeMetricAttributeKey{HotspotHostShortLivedCPUTimeMetricAttributeKeyProcessExecutableName},
 					},
+					HotspotProcessCPUThrottledTime: HotspotProcessCPUThrottledTimeMetricConfig{
+						Enabled: false,
+					},
 					HotspotProcessDiagnosis: HotspotProcessDiagnosisMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategyAvg,
 						EnabledAttributes:   []HotspotProcessDiagnosisMetricAttributeKey{HotspotProcessDiagnosisMetricAttributeKeyHotspotDiagnosis},
 					},
 					HotspotProcessMemoryGrowth: HotspotProcessMemoryGrowthMetricConfig{
+						Enabled: false,
+					},
+					HotspotProcessMemoryLimit: HotspotProcessMemoryLimitMetricConfig{
+						Enabled: false,
+					},
+					HotspotProcessMemoryTimeToLimit: HotspotProcessMemoryTimeToLimitMetricConfig{
 						Enabled: false,
 					},
 					HotspotProcessRunQueueTime: HotspotProcessRunQueueTimeMetricConfig{
@@ -174,7 +192,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := loadMetricsBuilderConfig(t, tt.name)
-			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(HotspotHostDiagnosedMetricConfig{}, HotspotHostShortLivedCPUTimeMetricConfig{}, HotspotProcessDiagnosisMetricConfig{}, HotspotProcessMemoryGrowthMetricConfig{}, HotspotProcessRunQueueTimeMetricConfig{}, HotspotProcessThreadMaxUtilizationMetricConfig{}, HotspotProcessWaitCausedMetricConfig{}, HotspotProcessWaitTimeMetricConfig{}, ProcessContextSwitchesMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessPagingFaultsMetricConfig{}, ProcessThreadCountMetricConfig{}, ResourceAttributeConfig{}))
+			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(HotspotHostDiagnosedMetricConfig{}, HotspotHostShortLivedCPUTimeMetricConfig{}, HotspotProcessCPUThrottledTimeMetricConfig{}, HotspotProcessDiagnosisMetricConfig{}, HotspotProcessMemoryGrowthMetricConfig{}, HotspotProcessMemoryLimitMetricConfig{}, HotspotProcessMemoryTimeToLimitMetricConfig{}, HotspotProcessRunQueueTimeMetricConfig{}, HotspotProcessThreadMaxUtilizationMetricConfig{}, HotspotProcessWaitCausedMetricConfig{}, HotspotProcessWaitTimeMetricConfig{}, ProcessContextSwitchesMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessPagingFaultsMetricConfig{}, ProcessThreadCountMetricConfig{}, ResourceAttributeConfig{}))
 			require.Emptyf(t, diff, "Config mismatch (-expected +actual):\n%s", diff)
 		})
 	}

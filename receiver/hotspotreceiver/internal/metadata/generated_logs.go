@@ -52,6 +52,167 @@ func newEventHotspotDiagnosisCPUBound(cfg EventConfig) eventHotspotDiagnosisCPUB
 	return e
 }
 
+type eventHotspotDiagnosisCPUThrottled struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventHotspotDiagnosisCPUThrottled) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotDiagnosisAttributeValue string, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue string, hotspotWindowAttributeValue float64) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("hotspot.diagnosis.cpu_throttled")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("hotspot.diagnosis", hotspotDiagnosisAttributeValue)
+	dp.Attributes().PutDouble("hotspot.diagnosis.duration", hotspotDiagnosisDurationAttributeValue)
+	dp.Attributes().PutStr("hotspot.diagnosis.state", hotspotDiagnosisStateAttributeValue)
+	dp.Attributes().PutDouble("hotspot.window", hotspotWindowAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventHotspotDiagnosisCPUThrottled) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventHotspotDiagnosisCPUThrottled(cfg EventConfig) eventHotspotDiagnosisCPUThrottled {
+	e := eventHotspotDiagnosisCPUThrottled{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventHotspotDiagnosisForkStorm struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventHotspotDiagnosisForkStorm) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotDiagnosisAttributeValue string, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue string, hotspotWindowAttributeValue float64) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("hotspot.diagnosis.fork_storm")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("hotspot.diagnosis", hotspotDiagnosisAttributeValue)
+	dp.Attributes().PutDouble("hotspot.diagnosis.duration", hotspotDiagnosisDurationAttributeValue)
+	dp.Attributes().PutStr("hotspot.diagnosis.state", hotspotDiagnosisStateAttributeValue)
+	dp.Attributes().PutDouble("hotspot.window", hotspotWindowAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventHotspotDiagnosisForkStorm) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventHotspotDiagnosisForkStorm(cfg EventConfig) eventHotspotDiagnosisForkStorm {
+	e := eventHotspotDiagnosisForkStorm{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventHotspotDiagnosisMemThrashing struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventHotspotDiagnosisMemThrashing) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotDiagnosisAttributeValue string, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue string, hotspotWindowAttributeValue float64) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("hotspot.diagnosis.mem_thrashing")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("hotspot.diagnosis", hotspotDiagnosisAttributeValue)
+	dp.Attributes().PutDouble("hotspot.diagnosis.duration", hotspotDiagnosisDurationAttributeValue)
+	dp.Attributes().PutStr("hotspot.diagnosis.state", hotspotDiagnosisStateAttributeValue)
+	dp.Attributes().PutDouble("hotspot.window", hotspotWindowAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventHotspotDiagnosisMemThrashing) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventHotspotDiagnosisMemThrashing(cfg EventConfig) eventHotspotDiagnosisMemThrashing {
+	e := eventHotspotDiagnosisMemThrashing{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventHotspotDiagnosisNoisyNeighbor struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventHotspotDiagnosisNoisyNeighbor) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotDiagnosisAttributeValue string, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue string, hotspotWindowAttributeValue float64, hotspotVictimCgroupAttributeValue string, hotspotVictimNameAttributeValue string, hotspotVictimPidAttributeValue int64, hotspotVictimWaitAttributeValue float64, hotspotVictimsAttributeValue []any) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("hotspot.diagnosis.noisy_neighbor")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("hotspot.diagnosis", hotspotDiagnosisAttributeValue)
+	dp.Attributes().PutDouble("hotspot.diagnosis.duration", hotspotDiagnosisDurationAttributeValue)
+	dp.Attributes().PutStr("hotspot.diagnosis.state", hotspotDiagnosisStateAttributeValue)
+	dp.Attributes().PutDouble("hotspot.window", hotspotWindowAttributeValue)
+	dp.Attributes().PutStr("hotspot.victim.cgroup", hotspotVictimCgroupAttributeValue)
+	dp.Attributes().PutStr("hotspot.victim.name", hotspotVictimNameAttributeValue)
+	dp.Attributes().PutInt("hotspot.victim.pid", hotspotVictimPidAttributeValue)
+	dp.Attributes().PutDouble("hotspot.victim.wait", hotspotVictimWaitAttributeValue)
+	dp.Attributes().PutEmptySlice("hotspot.victims").FromRaw(hotspotVictimsAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventHotspotDiagnosisNoisyNeighbor) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventHotspotDiagnosisNoisyNeighbor(cfg EventConfig) eventHotspotDiagnosisNoisyNeighbor {
+	e := eventHotspotDiagnosisNoisyNeighbor{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
 type eventHotspotDiagnosisOomRisk struct {
 	data   plog.LogRecordSlice // data buffer for generated log records.
 	config EventConfig         // event config provided by user.
@@ -85,6 +246,50 @@ func (e *eventHotspotDiagnosisOomRisk) emit(lrs plog.LogRecordSlice) {
 
 func newEventHotspotDiagnosisOomRisk(cfg EventConfig) eventHotspotDiagnosisOomRisk {
 	e := eventHotspotDiagnosisOomRisk{config: cfg}
+	if cfg.Enabled {
+		e.data = plog.NewLogRecordSlice()
+	}
+	return e
+}
+
+type eventHotspotDiagnosisStarved struct {
+	data   plog.LogRecordSlice // data buffer for generated log records.
+	config EventConfig         // event config provided by user.
+}
+
+func (e *eventHotspotDiagnosisStarved) recordEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotAggressorCgroupAttributeValue string, hotspotAggressorNameAttributeValue string, hotspotAggressorPidAttributeValue int64, hotspotAggressorWaitAttributeValue float64, hotspotAggressorsAttributeValue []any, hotspotDiagnosisAttributeValue string, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue string, hotspotWindowAttributeValue float64) {
+	if !e.config.Enabled {
+		return
+	}
+	dp := e.data.AppendEmpty()
+	dp.SetEventName("hotspot.diagnosis.starved")
+	dp.SetTimestamp(timestamp)
+
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		dp.SetTraceID(pcommon.TraceID(span.TraceID()))
+		dp.SetSpanID(pcommon.SpanID(span.SpanID()))
+	}
+	dp.Attributes().PutStr("hotspot.aggressor.cgroup", hotspotAggressorCgroupAttributeValue)
+	dp.Attributes().PutStr("hotspot.aggressor.name", hotspotAggressorNameAttributeValue)
+	dp.Attributes().PutInt("hotspot.aggressor.pid", hotspotAggressorPidAttributeValue)
+	dp.Attributes().PutDouble("hotspot.aggressor.wait", hotspotAggressorWaitAttributeValue)
+	dp.Attributes().PutEmptySlice("hotspot.aggressors").FromRaw(hotspotAggressorsAttributeValue)
+	dp.Attributes().PutStr("hotspot.diagnosis", hotspotDiagnosisAttributeValue)
+	dp.Attributes().PutDouble("hotspot.diagnosis.duration", hotspotDiagnosisDurationAttributeValue)
+	dp.Attributes().PutStr("hotspot.diagnosis.state", hotspotDiagnosisStateAttributeValue)
+	dp.Attributes().PutDouble("hotspot.window", hotspotWindowAttributeValue)
+
+}
+
+// emit appends recorded event data to a events slice and prepares it for recording another set of log records.
+func (e *eventHotspotDiagnosisStarved) emit(lrs plog.LogRecordSlice) {
+	if e.config.Enabled && e.data.Len() > 0 {
+		e.data.MoveAndAppendTo(lrs)
+	}
+}
+
+func newEventHotspotDiagnosisStarved(cfg EventConfig) eventHotspotDiagnosisStarved {
+	e := eventHotspotDiagnosisStarved{config: cfg}
 	if cfg.Enabled {
 		e.data = plog.NewLogRecordSlice()
 	}
@@ -130,15 +335,20 @@ func newEventHotspotOomKill(cfg EventConfig) eventHotspotOomKill {
 // LogsBuilder provides an interface for scrapers to report logs while taking care of all the transformations
 // required to produce log representation defined in metadata and user config.
 type LogsBuilder struct {
-	config                         LogsBuilderConfig // config of the logs builder.
-	logsBuffer                     plog.Logs
-	logRecordsBuffer               plog.LogRecordSlice
-	buildInfo                      component.BuildInfo // contains version information.
-	resourceAttributeIncludeFilter map[string]filter.Filter
-	resourceAttributeExcludeFilter map[string]filter.Filter
-	eventHotspotDiagnosisCPUBound  eventHotspotDiagnosisCPUBound
-	eventHotspotDiagnosisOomRisk   eventHotspotDiagnosisOomRisk
-	eventHotspotOomKill            eventHotspotOomKill
+	config                             LogsBuilderConfig // config of the logs builder.
+	logsBuffer                         plog.Logs
+	logRecordsBuffer                   plog.LogRecordSlice
+	buildInfo                          component.BuildInfo // contains version information.
+	resourceAttributeIncludeFilter     map[string]filter.Filter
+	resourceAttributeExcludeFilter     map[string]filter.Filter
+	eventHotspotDiagnosisCPUBound      eventHotspotDiagnosisCPUBound
+	eventHotspotDiagnosisCPUThrottled  eventHotspotDiagnosisCPUThrottled
+	eventHotspotDiagnosisForkStorm     eventHotspotDiagnosisForkStorm
+	eventHotspotDiagnosisMemThrashing  eventHotspotDiagnosisMemThrashing
+	eventHotspotDiagnosisNoisyNeighbor eventHotspotDiagnosisNoisyNeighbor
+	eventHotspotDiagnosisOomRisk       eventHotspotDiagnosisOomRisk
+	eventHotspotDiagnosisStarved       eventHotspotDiagnosisStarved
+	eventHotspotOomKill                eventHotspotOomKill
 }
 
 // LogBuilderOption applies changes to default logs builder.
@@ -148,15 +358,20 @@ type LogBuilderOption interface {
 
 func NewLogsBuilder(lbc LogsBuilderConfig, settings receiver.Settings) *LogsBuilder {
 	lb := &LogsBuilder{
-		config:                         lbc,
-		logsBuffer:                     plog.NewLogs(),
-		logRecordsBuffer:               plog.NewLogRecordSlice(),
-		buildInfo:                      settings.BuildInfo,
-		eventHotspotDiagnosisCPUBound:  newEventHotspotDiagnosisCPUBound(lbc.Events.HotspotDiagnosisCPUBound),
-		eventHotspotDiagnosisOomRisk:   newEventHotspotDiagnosisOomRisk(lbc.Events.HotspotDiagnosisOomRisk),
-		eventHotspotOomKill:            newEventHotspotOomKill(lbc.Events.HotspotOomKill),
-		resourceAttributeIncludeFilter: make(map[string]filter.Filter),
-		resourceAttributeExcludeFilter: make(map[string]filter.Filter),
+		config:                             lbc,
+		logsBuffer:                         plog.NewLogs(),
+		logRecordsBuffer:                   plog.NewLogRecordSlice(),
+		buildInfo:                          settings.BuildInfo,
+		eventHotspotDiagnosisCPUBound:      newEventHotspotDiagnosisCPUBound(lbc.Events.HotspotDiagnosisCPUBound),
+		eventHotspotDiagnosisCPUThrottled:  newEventHotspotDiagnosisCPUThrottled(lbc.Events.HotspotDiagnosisCPUThrottled),
+		eventHotspotDiagnosisForkStorm:     newEventHotspotDiagnosisForkStorm(lbc.Events.HotspotDiagnosisForkStorm),
+		eventHotspotDiagnosisMemThrashing:  newEventHotspotDiagnosisMemThrashing(lbc.Events.HotspotDiagnosisMemThrashing),
+		eventHotspotDiagnosisNoisyNeighbor: newEventHotspotDiagnosisNoisyNeighbor(lbc.Events.HotspotDiagnosisNoisyNeighbor),
+		eventHotspotDiagnosisOomRisk:       newEventHotspotDiagnosisOomRisk(lbc.Events.HotspotDiagnosisOomRisk),
+		eventHotspotDiagnosisStarved:       newEventHotspotDiagnosisStarved(lbc.Events.HotspotDiagnosisStarved),
+		eventHotspotOomKill:                newEventHotspotOomKill(lbc.Events.HotspotOomKill),
+		resourceAttributeIncludeFilter:     make(map[string]filter.Filter),
+		resourceAttributeExcludeFilter:     make(map[string]filter.Filter),
 	}
 	if lbc.ResourceAttributes.ContainerID.EventsInclude != nil {
 		lb.resourceAttributeIncludeFilter["container.id"] = filter.CreateFilter(lbc.ResourceAttributes.ContainerID.EventsInclude)
@@ -245,7 +460,12 @@ func (lb *LogsBuilder) EmitForResource(options ...ResourceLogsOption) {
 	ils.Scope().SetName(ScopeName)
 	ils.Scope().SetVersion(lb.buildInfo.Version)
 	lb.eventHotspotDiagnosisCPUBound.emit(ils.LogRecords())
+	lb.eventHotspotDiagnosisCPUThrottled.emit(ils.LogRecords())
+	lb.eventHotspotDiagnosisForkStorm.emit(ils.LogRecords())
+	lb.eventHotspotDiagnosisMemThrashing.emit(ils.LogRecords())
+	lb.eventHotspotDiagnosisNoisyNeighbor.emit(ils.LogRecords())
 	lb.eventHotspotDiagnosisOomRisk.emit(ils.LogRecords())
+	lb.eventHotspotDiagnosisStarved.emit(ils.LogRecords())
 	lb.eventHotspotOomKill.emit(ils.LogRecords())
 
 	for _, op := range options {
@@ -288,9 +508,34 @@ func (lb *LogsBuilder) RecordHotspotDiagnosisCPUBoundEvent(ctx context.Context, 
 	lb.eventHotspotDiagnosisCPUBound.recordEvent(ctx, timestamp, hotspotDiagnosisAttributeValue.String(), hotspotDiagnosisDurationAttributeValue, hotspotDiagnosisStateAttributeValue.String(), hotspotWindowAttributeValue)
 }
 
+// RecordHotspotDiagnosisCPUThrottledEvent adds a log record of hotspot.diagnosis.cpu_throttled event.
+func (lb *LogsBuilder) RecordHotspotDiagnosisCPUThrottledEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue AttributeHotspotDiagnosisState, hotspotWindowAttributeValue float64) {
+	lb.eventHotspotDiagnosisCPUThrottled.recordEvent(ctx, timestamp, hotspotDiagnosisAttributeValue.String(), hotspotDiagnosisDurationAttributeValue, hotspotDiagnosisStateAttributeValue.String(), hotspotWindowAttributeValue)
+}
+
+// RecordHotspotDiagnosisForkStormEvent adds a log record of hotspot.diagnosis.fork_storm event.
+func (lb *LogsBuilder) RecordHotspotDiagnosisForkStormEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue AttributeHotspotDiagnosisState, hotspotWindowAttributeValue float64) {
+	lb.eventHotspotDiagnosisForkStorm.recordEvent(ctx, timestamp, hotspotDiagnosisAttributeValue.String(), hotspotDiagnosisDurationAttributeValue, hotspotDiagnosisStateAttributeValue.String(), hotspotWindowAttributeValue)
+}
+
+// RecordHotspotDiagnosisMemThrashingEvent adds a log record of hotspot.diagnosis.mem_thrashing event.
+func (lb *LogsBuilder) RecordHotspotDiagnosisMemThrashingEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue AttributeHotspotDiagnosisState, hotspotWindowAttributeValue float64) {
+	lb.eventHotspotDiagnosisMemThrashing.recordEvent(ctx, timestamp, hotspotDiagnosisAttributeValue.String(), hotspotDiagnosisDurationAttributeValue, hotspotDiagnosisStateAttributeValue.String(), hotspotWindowAttributeValue)
+}
+
+// RecordHotspotDiagnosisNoisyNeighborEvent adds a log record of hotspot.diagnosis.noisy_neighbor event.
+func (lb *LogsBuilder) RecordHotspotDiagnosisNoisyNeighborEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue AttributeHotspotDiagnosisState, hotspotWindowAttributeValue float64, hotspotVictimCgroupAttributeValue string, hotspotVictimNameAttributeValue string, hotspotVictimPidAttributeValue int64, hotspotVictimWaitAttributeValue float64, hotspotVictimsAttributeValue []any) {
+	lb.eventHotspotDiagnosisNoisyNeighbor.recordEvent(ctx, timestamp, hotspotDiagnosisAttributeValue.String(), hotspotDiagnosisDurationAttributeValue, hotspotDiagnosisStateAttributeValue.String(), hotspotWindowAttributeValue, hotspotVictimCgroupAttributeValue, hotspotVictimNameAttributeValue, hotspotVictimPidAttributeValue, hotspotVictimWaitAttributeValue, hotspotVictimsAttributeValue)
+}
+
 // RecordHotspotDiagnosisOomRiskEvent adds a log record of hotspot.diagnosis.oom_risk event.
 func (lb *LogsBuilder) RecordHotspotDiagnosisOomRiskEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue AttributeHotspotDiagnosisState, hotspotWindowAttributeValue float64) {
 	lb.eventHotspotDiagnosisOomRisk.recordEvent(ctx, timestamp, hotspotDiagnosisAttributeValue.String(), hotspotDiagnosisDurationAttributeValue, hotspotDiagnosisStateAttributeValue.String(), hotspotWindowAttributeValue)
+}
+
+// RecordHotspotDiagnosisStarvedEvent adds a log record of hotspot.diagnosis.starved event.
+func (lb *LogsBuilder) RecordHotspotDiagnosisStarvedEvent(ctx context.Context, timestamp pcommon.Timestamp, hotspotAggressorCgroupAttributeValue string, hotspotAggressorNameAttributeValue string, hotspotAggressorPidAttributeValue int64, hotspotAggressorWaitAttributeValue float64, hotspotAggressorsAttributeValue []any, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis, hotspotDiagnosisDurationAttributeValue float64, hotspotDiagnosisStateAttributeValue AttributeHotspotDiagnosisState, hotspotWindowAttributeValue float64) {
+	lb.eventHotspotDiagnosisStarved.recordEvent(ctx, timestamp, hotspotAggressorCgroupAttributeValue, hotspotAggressorNameAttributeValue, hotspotAggressorPidAttributeValue, hotspotAggressorWaitAttributeValue, hotspotAggressorsAttributeValue, hotspotDiagnosisAttributeValue.String(), hotspotDiagnosisDurationAttributeValue, hotspotDiagnosisStateAttributeValue.String(), hotspotWindowAttributeValue)
 }
 
 // RecordHotspotOomKillEvent adds a log record of hotspot.oom_kill event.

@@ -78,6 +78,11 @@ type AttributeHotspotDiagnosis int
 const (
 	_ AttributeHotspotDiagnosis = iota
 	AttributeHotspotDiagnosisCPUBound
+	AttributeHotspotDiagnosisForkStorm
+	AttributeHotspotDiagnosisCPUThrottled
+	AttributeHotspotDiagnosisNoisyNeighbor
+	AttributeHotspotDiagnosisStarved
+	AttributeHotspotDiagnosisMemThrashing
 	AttributeHotspotDiagnosisOomRisk
 )
 
@@ -86,6 +91,16 @@ func (av AttributeHotspotDiagnosis) String() string {
 	switch av {
 	case AttributeHotspotDiagnosisCPUBound:
 		return "cpu_bound"
+	case AttributeHotspotDiagnosisForkStorm:
+		return "fork_storm"
+	case AttributeHotspotDiagnosisCPUThrottled:
+		return "cpu_throttled"
+	case AttributeHotspotDiagnosisNoisyNeighbor:
+		return "noisy_neighbor"
+	case AttributeHotspotDiagnosisStarved:
+		return "starved"
+	case AttributeHotspotDiagnosisMemThrashing:
+		return "mem_thrashing"
 	case AttributeHotspotDiagnosisOomRisk:
 		return "oom_risk"
 	}
@@ -94,8 +109,13 @@ func (av AttributeHotspotDiagnosis) String() string {
 
 // MapAttributeHotspotDiagnosis is a helper map of string to AttributeHotspotDiagnosis attribute value.
 var MapAttributeHotspotDiagnosis = map[string]AttributeHotspotDiagnosis{
-	"cpu_bound": AttributeHotspotDiagnosisCPUBound,
-	"oom_risk":  AttributeHotspotDiagnosisOomRisk,
+	"cpu_bound":      AttributeHotspotDiagnosisCPUBound,
+	"fork_storm":     AttributeHotspotDiagnosisForkStorm,
+	"cpu_throttled":  AttributeHotspotDiagnosisCPUThrottled,
+	"noisy_neighbor": AttributeHotspotDiagnosisNoisyNeighbor,
+	"starved":        AttributeHotspotDiagnosisStarved,
+	"mem_thrashing":  AttributeHotspotDiagnosisMemThrashing,
+	"oom_risk":       AttributeHotspotDiagnosisOomRisk,
 }
 
 // AttributeHotspotDiagnosisState specifies the value hotspot.diagnosis.state attribute.
@@ -265,12 +285,21 @@ var MetricsInfo = metricsInfo{
 		Name:       "hotspot.host.short_lived.cpu.time",
 		Attributes: []string{"process.executable.name"},
 	},
+	HotspotProcessCPUThrottledTime: metricInfo{
+		Name: "hotspot.process.cpu.throttled.time",
+	},
 	HotspotProcessDiagnosis: metricInfo{
 		Name:       "hotspot.process.diagnosis",
 		Attributes: []string{"hotspot.diagnosis"},
 	},
 	HotspotProcessMemoryGrowth: metricInfo{
 		Name: "hotspot.process.memory.growth",
+	},
+	HotspotProcessMemoryLimit: metricInfo{
+		Name: "hotspot.process.memory.limit",
+	},
+	HotspotProcessMemoryTimeToLimit: metricInfo{
+		Name: "hotspot.process.memory.time_to_limit",
 	},
 	HotspotProcessRunQueueTime: metricInfo{
 		Name: "hotspot.process.run_queue.time",
@@ -312,8 +341,11 @@ var MetricsInfo = metricsInfo{
 type metricsInfo struct {
 	HotspotHostDiagnosed               metricInfo
 	HotspotHostShortLivedCPUTime       metricInfo
+	HotspotProcessCPUThrottledTime     metricInfo
 	HotspotProcessDiagnosis            metricInfo
 	HotspotProcessMemoryGrowth         metricInfo
+	HotspotProcessMemoryLimit          metricInfo
+	HotspotProcessMemoryTimeToLimit    metricInfo
 	HotspotProcessRunQueueTime         metricInfo
 	HotspotProcessThreadMaxUtilization metricInfo
 	HotspotProcessWaitCaused           metricInfo
@@ -511,6 +543,58 @@ func newMetricHotspotHostShortLivedCPUTime(cfg HotspotHostShortLivedCPUTimeMetri
 	return m
 }
 
+type metricHotspotProcessCPUThrottledTime struct {
+	data     pmetric.Metric                             // data buffer for generated metric.
+	config   HotspotProcessCPUThrottledTimeMetricConfig // metric config provided by user.
+	capacity int                                        // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.process.cpu.throttled.time metric with initial data.
+func (m *metricHotspotProcessCPUThrottledTime) init() {
+	m.data.SetName("hotspot.process.cpu.throttled.time")
+	m.data.SetDescription("Time the CPU quotas of its control group and of those above held these back, over all CPUs.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricHotspotProcessCPUThrottledTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotProcessCPUThrottledTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotProcessCPUThrottledTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotProcessCPUThrottledTime(cfg HotspotProcessCPUThrottledTimeMetricConfig) metricHotspotProcessCPUThrottledTime {
+	m := metricHotspotProcessCPUThrottledTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
 type metricHotspotProcessDiagnosis struct {
 	data          pmetric.Metric                      // data buffer for generated metric.
 	config        HotspotProcessDiagnosisMetricConfig // metric config provided by user.
@@ -642,6 +726,106 @@ func (m *metricHotspotProcessMemoryGrowth) emit(metrics pmetric.MetricSlice) {
 
 func newMetricHotspotProcessMemoryGrowth(cfg HotspotProcessMemoryGrowthMetricConfig) metricHotspotProcessMemoryGrowth {
 	m := metricHotspotProcessMemoryGrowth{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotProcessMemoryLimit struct {
+	data     pmetric.Metric                        // data buffer for generated metric.
+	config   HotspotProcessMemoryLimitMetricConfig // metric config provided by user.
+	capacity int                                   // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.process.memory.limit metric with initial data.
+func (m *metricHotspotProcessMemoryLimit) init() {
+	m.data.SetName("hotspot.process.memory.limit")
+	m.data.SetDescription("Memory the process may use, the smallest limit of its control groups or, without one, what it has and the host has available.")
+	m.data.SetUnit("By")
+	m.data.SetEmptyGauge()
+}
+
+func (m *metricHotspotProcessMemoryLimit) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Gauge().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotProcessMemoryLimit) updateCapacity() {
+	if m.data.Gauge().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Gauge().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotProcessMemoryLimit) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Gauge().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotProcessMemoryLimit(cfg HotspotProcessMemoryLimitMetricConfig) metricHotspotProcessMemoryLimit {
+	m := metricHotspotProcessMemoryLimit{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotProcessMemoryTimeToLimit struct {
+	data     pmetric.Metric                              // data buffer for generated metric.
+	config   HotspotProcessMemoryTimeToLimitMetricConfig // metric config provided by user.
+	capacity int                                         // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.process.memory.time_to_limit metric with initial data.
+func (m *metricHotspotProcessMemoryTimeToLimit) init() {
+	m.data.SetName("hotspot.process.memory.time_to_limit")
+	m.data.SetDescription("Time until nothing is left if the process goes on growing as it does; only while it grows.")
+	m.data.SetUnit("s")
+	m.data.SetEmptyGauge()
+}
+
+func (m *metricHotspotProcessMemoryTimeToLimit) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Gauge().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotProcessMemoryTimeToLimit) updateCapacity() {
+	if m.data.Gauge().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Gauge().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotProcessMemoryTimeToLimit) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Gauge().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotProcessMemoryTimeToLimit(cfg HotspotProcessMemoryTimeToLimitMetricConfig) metricHotspotProcessMemoryTimeToLimit {
+	m := metricHotspotProcessMemoryTimeToLimit{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -1376,8 +1560,11 @@ type MetricsBuilder struct {
 	resourceAttributeExcludeFilter           map[string]filter.Filter
 	metricHotspotHostDiagnosed               metricHotspotHostDiagnosed
 	metricHotspotHostShortLivedCPUTime       metricHotspotHostShortLivedCPUTime
+	metricHotspotProcessCPUThrottledTime     metricHotspotProcessCPUThrottledTime
 	metricHotspotProcessDiagnosis            metricHotspotProcessDiagnosis
 	metricHotspotProcessMemoryGrowth         metricHotspotProcessMemoryGrowth
+	metricHotspotProcessMemoryLimit          metricHotspotProcessMemoryLimit
+	metricHotspotProcessMemoryTimeToLimit    metricHotspotProcessMemoryTimeToLimit
 	metricHotspotProcessRunQueueTime         metricHotspotProcessRunQueueTime
 	metricHotspotProcessThreadMaxUtilization metricHotspotProcessThreadMaxUtilization
 	metricHotspotProcessWaitCaused           metricHotspotProcessWaitCaused
@@ -1415,8 +1602,11 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		buildInfo:                                settings.BuildInfo,
 		metricHotspotHostDiagnosed:               newMetricHotspotHostDiagnosed(mbc.Metrics.HotspotHostDiagnosed),
 		metricHotspotHostShortLivedCPUTime:       newMetricHotspotHostShortLivedCPUTime(mbc.Metrics.HotspotHostShortLivedCPUTime),
+		metricHotspotProcessCPUThrottledTime:     newMetricHotspotProcessCPUThrottledTime(mbc.Metrics.HotspotProcessCPUThrottledTime),
 		metricHotspotProcessDiagnosis:            newMetricHotspotProcessDiagnosis(mbc.Metrics.HotspotProcessDiagnosis),
 		metricHotspotProcessMemoryGrowth:         newMetricHotspotProcessMemoryGrowth(mbc.Metrics.HotspotProcessMemoryGrowth),
+		metricHotspotProcessMemoryLimit:          newMetricHotspotProcessMemoryLimit(mbc.Metrics.HotspotProcessMemoryLimit),
+		metricHotspotProcessMemoryTimeToLimit:    newMetricHotspotProcessMemoryTimeToLimit(mbc.Metrics.HotspotProcessMemoryTimeToLimit),
 		metricHotspotProcessRunQueueTime:         newMetricHotspotProcessRunQueueTime(mbc.Metrics.HotspotProcessRunQueueTime),
 		metricHotspotProcessThreadMaxUtilization: newMetricHotspotProcessThreadMaxUtilization(mbc.Metrics.HotspotProcessThreadMaxUtilization),
 		metricHotspotProcessWaitCaused:           newMetricHotspotProcessWaitCaused(mbc.Metrics.HotspotProcessWaitCaused),
@@ -1544,8 +1734,11 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
 	mb.metricHotspotHostDiagnosed.emit(ils.Metrics())
 	mb.metricHotspotHostShortLivedCPUTime.emit(ils.Metrics())
+	mb.metricHotspotProcessCPUThrottledTime.emit(ils.Metrics())
 	mb.metricHotspotProcessDiagnosis.emit(ils.Metrics())
 	mb.metricHotspotProcessMemoryGrowth.emit(ils.Metrics())
+	mb.metricHotspotProcessMemoryLimit.emit(ils.Metrics())
+	mb.metricHotspotProcessMemoryTimeToLimit.emit(ils.Metrics())
 	mb.metricHotspotProcessRunQueueTime.emit(ils.Metrics())
 	mb.metricHotspotProcessThreadMaxUtilization.emit(ils.Metrics())
 	mb.metricHotspotProcessWaitCaused.emit(ils.Metrics())
@@ -1597,6 +1790,11 @@ func (mb *MetricsBuilder) RecordHotspotHostShortLivedCPUTimeDataPoint(ts pcommon
 	mb.metricHotspotHostShortLivedCPUTime.recordDataPoint(mb.startTime, ts, val, processExecutableNameAttributeValue)
 }
 
+// RecordHotspotProcessCPUThrottledTimeDataPoint adds a data point to hotspot.process.cpu.throttled.time metric.
+func (mb *MetricsBuilder) RecordHotspotProcessCPUThrottledTimeDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricHotspotProcessCPUThrottledTime.recordDataPoint(mb.startTime, ts, val)
+}
+
 // RecordHotspotProcessDiagnosisDataPoint adds a data point to hotspot.process.diagnosis metric.
 func (mb *MetricsBuilder) RecordHotspotProcessDiagnosisDataPoint(ts pcommon.Timestamp, val int64, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis) {
 	mb.metricHotspotProcessDiagnosis.recordDataPoint(mb.startTime, ts, val, hotspotDiagnosisAttributeValue.String())
@@ -1605,6 +1803,16 @@ func (mb *MetricsBuilder) RecordHotspotProcessDiagnosisDataPoint(ts pcommon.Time
 // RecordHotspotProcessMemoryGrowthDataPoint adds a data point to hotspot.process.memory.growth metric.
 func (mb *MetricsBuilder) RecordHotspotProcessMemoryGrowthDataPoint(ts pcommon.Timestamp, val float64) {
 	mb.metricHotspotProcessMemoryGrowth.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordHotspotProcessMemoryLimitDataPoint adds a data point to hotspot.process.memory.limit metric.
+func (mb *MetricsBuilder) RecordHotspotProcessMemoryLimitDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricHotspotProcessMemoryLimit.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordHotspotProcessMemoryTimeToLimitDataPoint adds a data point to hotspot.process.memory.time_to_limit metric.
+func (mb *MetricsBuilder) RecordHotspotProcessMemoryTimeToLimitDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricHotspotProcessMemoryTimeToLimit.recordDataPoint(mb.startTime, ts, val)
 }
 
 // RecordHotspotProcessRunQueueTimeDataPoint adds a data point to hotspot.process.run_queue.time metric.

@@ -87,7 +87,7 @@ func TestMetricsBuilder(t *testing.T) {
 			allMetricsCount++
 			mb.RecordHotspotHostDiagnosedDataPoint(ts, 1, AttributeHotspotDiagnosisCPUBound)
 			if tt.name == "reaggregate_set" {
-				mb.RecordHotspotHostDiagnosedDataPoint(ts, 3, AttributeHotspotDiagnosisOomRisk)
+				mb.RecordHotspotHostDiagnosedDataPoint(ts, 3, AttributeHotspotDiagnosisForkStorm)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
@@ -97,13 +97,22 @@ func TestMetricsBuilder(t *testing.T) {
 			}
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordHotspotProcessCPUThrottledTimeDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordHotspotProcessDiagnosisDataPoint(ts, 1, AttributeHotspotDiagnosisCPUBound)
 			if tt.name == "reaggregate_set" {
-				mb.RecordHotspotProcessDiagnosisDataPoint(ts, 3, AttributeHotspotDiagnosisOomRisk)
+				mb.RecordHotspotProcessDiagnosisDataPoint(ts, 3, AttributeHotspotDiagnosisForkStorm)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
 			mb.RecordHotspotProcessMemoryGrowthDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotProcessMemoryLimitDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotProcessMemoryTimeToLimitDataPoint(ts, 1)
 			defaultMetricsCount++
 			allMetricsCount++
 			mb.RecordHotspotProcessRunQueueTimeDataPoint(ts, 1)
@@ -280,6 +289,20 @@ func TestMetricsBuilder(t *testing.T) {
 						_, ok := dp.Attributes().Get("process.executable.name")
 						assert.False(t, ok)
 					}
+				case "hotspot.process.cpu.throttled.time":
+					assert.False(t, validatedMetrics["hotspot.process.cpu.throttled.time"], "Found a duplicate in the metrics slice: hotspot.process.cpu.throttled.time")
+					validatedMetrics["hotspot.process.cpu.throttled.time"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "Time the CPU quotas of its control group and of those above held these back, over all CPUs.", mi.Description())
+					assert.Equal(t, "s", mi.Unit())
+					assert.True(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
 				case "hotspot.process.diagnosis":
 					if tt.name != "reaggregate_set" {
 						assert.False(t, validatedMetrics["hotspot.process.diagnosis"], "Found a duplicate in the metrics slice: hotspot.process.diagnosis")
@@ -327,6 +350,30 @@ func TestMetricsBuilder(t *testing.T) {
 					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
 					assert.Equal(t, "Rate at which the resident set grows, robust (Theil-Sen) over the last windows; negative while it shrinks.", mi.Description())
 					assert.Equal(t, "By/s", mi.Unit())
+					dp := mi.Gauge().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+				case "hotspot.process.memory.limit":
+					assert.False(t, validatedMetrics["hotspot.process.memory.limit"], "Found a duplicate in the metrics slice: hotspot.process.memory.limit")
+					validatedMetrics["hotspot.process.memory.limit"] = true
+					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+					assert.Equal(t, "Memory the process may use, the smallest limit of its control groups or, without one, what it has and the host has available.", mi.Description())
+					assert.Equal(t, "By", mi.Unit())
+					dp := mi.Gauge().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+				case "hotspot.process.memory.time_to_limit":
+					assert.False(t, validatedMetrics["hotspot.process.memory.time_to_limit"], "Found a duplicate in the metrics slice: hotspot.process.memory.time_to_limit")
+					validatedMetrics["hotspot.process.memory.time_to_limit"] = true
+					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+					assert.Equal(t, "Time until nothing is left if the process goes on growing as it does; only while it grows.", mi.Description())
+					assert.Equal(t, "s", mi.Unit())
 					dp := mi.Gauge().DataPoints().At(0)
 					assert.Equal(t, start, dp.StartTimestamp())
 					assert.Equal(t, ts, dp.Timestamp())
