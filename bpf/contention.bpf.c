@@ -16,6 +16,7 @@ char LICENSE[] SEC("license") = "GPL";
 #define LEVELS 3
 #define SLICES 64 /* a power of two */
 #define SLOTS 8
+#define TAKEN 8 /* a power of two */
 #define NOBODY 0xffffffff /* the pid of a free slot */
 
 /*
@@ -45,10 +46,10 @@ struct level {
  * that CPU writes it.
  */
 struct history {
-	struct level levels[LEVELS];
 	__u64 involuntary; /* nivcsw of the running task when it was put on */
 	__u32 pid; /* the process of that task */
 	__s32 tid; /* and the task */
+	struct level levels[LEVELS];
 };
 
 struct {
@@ -76,6 +77,23 @@ struct {
 	__type(key, struct pair);
 	__type(value, struct charge);
 } pairs SEC(".maps");
+
+/*
+ * Involuntary switches that are not in the maps yet: tasks that preempt each
+ * other do so thousands of times a second, and two look-ups by hash each time
+ * would be most of what this program costs. Only that CPU writes it.
+ */
+struct taken {
+	struct pair pair[TAKEN];
+	__u64 times[TAKEN];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set to the number of CPUs at load */
+	__type(key, __u32);
+	__type(value, struct taken);
+} takens SEC(".maps");
 
 /* All waits of one process of at least min_wait that are over. What is in none
  * of the parts but in total is unattributed. */
@@ -401,26 +419,47 @@ static __always_inline void remember(struct history *h, __u32 cpu, __u32 pid,
 	s->end = now;
 }
 
-/* A task that lost the CPU without giving it up. */
-static __noinline int took(__u32 victim, __u32 aggressor)
+/* Puts the involuntary switches of a pair into the maps. Global: see
+ * charge_slice. */
+__noinline int took(__u32 victim, __u32 aggressor, __u64 times)
 {
 	struct victim *v = victim_of(victim);
 	struct charge *c;
 
 	if (!v) {
-		__sync_fetch_and_add(&losses.victims, 1);
+		__sync_fetch_and_add(&losses.victims, times);
 		return 0;
 	}
-	__sync_fetch_and_add(&v->involuntary, 1);
+	__sync_fetch_and_add(&v->involuntary, times);
 	if (victim == aggressor)
 		return 0;
 	c = charge_of(victim, aggressor);
 	if (!c) {
-		__sync_fetch_and_add(&losses.pairs, 1);
+		__sync_fetch_and_add(&losses.pairs, times);
 		return 0;
 	}
-	__sync_fetch_and_add(&c->involuntary, 1);
+	__sync_fetch_and_add(&c->involuntary, times);
 	return 0;
+}
+
+/* A task that lost the CPU without giving it up. */
+static __always_inline void take(__u32 cpu, __u32 victim, __u32 aggressor)
+{
+	struct taken *t = bpf_map_lookup_elem(&takens, &cpu);
+	__u32 i = (victim ^ aggressor << 1) % TAKEN;
+	struct pair *p;
+
+	if (!t)
+		return;
+	p = &t->pair[i];
+	if (p->victim != victim || p->aggressor != aggressor) {
+		if (t->times[i])
+			took(p->victim, p->aggressor, t->times[i]);
+		p->victim = victim;
+		p->aggressor = aggressor;
+		t->times[i] = 0;
+	}
+	t->times[i]++;
 }
 
 SEC("tp_btf/sched_switch")
@@ -439,7 +478,7 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 	/* The kernel has counted this switch already, as what it was: neither
 	 * the preempt argument nor prev's state tell it in every case. */
 	if (prev->pid && h->tid == prev->pid && prev->nivcsw != h->involuntary)
-		took(prev->tgid, next->tgid);
+		take(cpu, prev->tgid, next->tgid);
 	h->pid = next->tgid;
 	h->tid = next->pid;
 	h->involuntary = next->nivcsw;

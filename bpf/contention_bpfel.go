@@ -22,10 +22,10 @@ type contentionCharge struct {
 
 type contentionHistory struct {
 	_           structs.HostLayout
-	Levels      [3]contentionLevel
 	Involuntary uint64
 	Pid         uint32
 	Tid         int32
+	Levels      [3]contentionLevel
 }
 
 type contentionLevel struct {
@@ -58,6 +58,12 @@ type contentionSlice struct {
 	Unused uint32
 }
 
+type contentionTaken struct {
+	_     structs.HostLayout
+	Pair  [8]contentionPair
+	Times [8]uint64
+}
+
 type contentionVictim struct {
 	_           structs.HostLayout
 	Total       uint64
@@ -76,6 +82,7 @@ const (
 	contentionMapHistories   = "histories"
 	contentionMapMarks       = "marks"
 	contentionMapPairs       = "pairs"
+	contentionMapTakens      = "takens"
 	contentionMapVictims     = "victims"
 	contentionProgContention = "contention"
 	contentionVarLossType    = "loss_type"
@@ -136,6 +143,7 @@ type contentionMapSpecs struct {
 	Histories *ebpf.MapSpec `ebpf:"histories"`
 	Marks     *ebpf.MapSpec `ebpf:"marks"`
 	Pairs     *ebpf.MapSpec `ebpf:"pairs"`
+	Takens    *ebpf.MapSpec `ebpf:"takens"`
 	Victims   *ebpf.MapSpec `ebpf:"victims"`
 }
 
@@ -172,6 +180,7 @@ type contentionMaps struct {
 	Histories *ebpf.Map `ebpf:"histories"`
 	Marks     *ebpf.Map `ebpf:"marks"`
 	Pairs     *ebpf.Map `ebpf:"pairs"`
+	Takens    *ebpf.Map `ebpf:"takens"`
 	Victims   *ebpf.Map `ebpf:"victims"`
 }
 
@@ -180,6 +189,7 @@ func (m *contentionMaps) Close() error {
 		m.Histories,
 		m.Marks,
 		m.Pairs,
+		m.Takens,
 		m.Victims,
 	)
 }

@@ -25,6 +25,7 @@ type Contention struct {
 		Histories  *ebpf.Map      `ebpf:"histories"`
 		Pairs      *ebpf.Map      `ebpf:"pairs"`
 		Victims    *ebpf.Map      `ebpf:"victims"`
+		Takens     *ebpf.Map      `ebpf:"takens"`
 		Losses     *ebpf.Variable `ebpf:"losses"`
 	}
 	link      link.Link
@@ -33,6 +34,9 @@ type Contention struct {
 
 	pairs   batch[Pair, Charge]
 	victims batch[uint32, Victim]
+	takens  batch[uint32, contentionTaken]
+	taken   map[Pair]uint64   // involuntary switches that are not in the maps yet
+	lost    map[uint32]uint64 // the same by victim
 }
 
 // OpenContention loads the program and attaches it to every context switch. From
@@ -49,12 +53,17 @@ func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 		return nil, fmt.Errorf("count the CPUs: %w", err)
 	}
 	spec.Maps["histories"].MaxEntries = uint32(cpus)
+	spec.Maps["takens"].MaxEntries = uint32(cpus)
 	spec.Maps["pairs"].MaxEntries = o.MaxPairs
 	spec.Maps["victims"].MaxEntries = o.MaxPairs
 	if err := spec.Variables["min_wait"].Set(uint64(o.MinWait)); err != nil {
 		return nil, fmt.Errorf("set the shortest wait: %w", err)
 	}
-	c := &Contention{histories: make(map[uint32]*contentionHistory)}
+	c := &Contention{
+		histories: make(map[uint32]*contentionHistory),
+		taken:     make(map[Pair]uint64),
+		lost:      make(map[uint32]uint64),
+	}
 	shared := &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"marks": census.marks}}
 	if err := spec.LoadAndAssign(&c.objects, shared); err != nil {
 		return nil, fmt.Errorf("load the contention program: %w", err)
@@ -76,11 +85,52 @@ func (c *Contention) Read(pair func(Pair, Charge), victim func(pid uint32, v Vic
 		c.spare = append(c.spare, h)
 		delete(c.histories, cpu)
 	}
-	if err := c.pairs.each(c.objects.Pairs, pair); err != nil {
+	if err := c.readTaken(); err != nil {
+		return err
+	}
+	err := c.pairs.each(c.objects.Pairs, func(p Pair, charge Charge) {
+		charge.Involuntary += c.taken[p]
+		delete(c.taken, p)
+		pair(p, charge)
+	})
+	if err != nil {
 		return fmt.Errorf("read the pairs: %w", err)
 	}
-	if err := c.victims.each(c.objects.Victims, victim); err != nil {
+	for p, times := range c.taken {
+		pair(p, Charge{Involuntary: times})
+	}
+	err = c.victims.each(c.objects.Victims, func(pid uint32, v Victim) {
+		v.Involuntary += c.lost[pid]
+		delete(c.lost, pid)
+		victim(pid, v)
+	})
+	if err != nil {
 		return fmt.Errorf("read the victims: %w", err)
+	}
+	for pid, times := range c.lost {
+		victim(pid, Victim{Involuntary: times})
+	}
+	return nil
+}
+
+// readTaken reads the involuntary switches each CPU has not yet put into the
+// maps. What moves there while they are read is seen twice, once.
+func (c *Contention) readTaken() error {
+	clear(c.taken)
+	clear(c.lost)
+	err := c.takens.each(c.objects.Takens, func(_ uint32, t contentionTaken) {
+		for i, p := range t.Pair {
+			if t.Times[i] == 0 {
+				continue
+			}
+			c.lost[p.Victim] += t.Times[i]
+			if p.Victim != p.Aggressor {
+				c.taken[p] += t.Times[i]
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read the involuntary switches: %w", err)
 	}
 	return nil
 }
@@ -185,6 +235,7 @@ func (c *Contention) close() error {
 		c.objects.Histories.Close(),
 		c.objects.Pairs.Close(),
 		c.objects.Victims.Close(),
+		c.objects.Takens.Close(),
 	)
 }
 

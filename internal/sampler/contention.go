@@ -43,13 +43,13 @@ func (s *Sampler) wait(th *thread, t *bpf.Thread) {
 
 func (s *Sampler) charge(key bpf.Pair, now bpf.Charge) {
 	p := s.pairOf(key)
-	if now.Wait < p.kernel.Wait || now.Involuntary < p.kernel.Involuntary {
-		p.kernel = bpf.Charge{} // it was forgotten and begun anew
-	}
+	// Counts of involuntary switches that move from a CPU to the map while it is
+	// read go back by as much the next time.
+	now.Involuntary = max(now.Involuntary, p.kernel.Involuntary)
 	if now == p.kernel {
 		return
 	}
-	p.add(time.Duration(now.Wait - p.kernel.Wait))
+	p.add(since(now.Wait, p.kernel.Wait))
 	p.TotalInvoluntary += now.Involuntary - p.kernel.Involuntary
 	p.Involuntary += now.Involuntary - p.kernel.Involuntary
 	p.kernel = now
