@@ -431,7 +431,8 @@ __noinline int took(__u32 victim, __u32 aggressor, __u64 times)
 		return 0;
 	}
 	__sync_fetch_and_add(&v->involuntary, times);
-	if (victim == aggressor)
+	/* To the idle task it is lost if its cgroup is throttled. */
+	if (victim == aggressor || !aggressor)
 		return 0;
 	c = charge_of(victim, aggressor);
 	if (!c) {

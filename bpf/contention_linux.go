@@ -124,7 +124,7 @@ func (c *Contention) readTaken() error {
 				continue
 			}
 			c.lost[p.Victim] += t.Times[i]
-			if p.Victim != p.Aggressor {
+			if p.Victim != p.Aggressor && p.Aggressor != 0 {
 				c.taken[p] += t.Times[i]
 			}
 		}
