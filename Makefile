@@ -20,7 +20,7 @@ FULL := _build/otelcol-hotspot
 SLIM := _build/otelcol-hotspot-slim
 SOURCES := go.mod go.sum $(shell find bpf internal receiver -name '*.o' -o -name '*.go' ! -name '*_test.go')
 BPF_C := $(wildcard bpf/*.[ch])
-GO_DIRS := $(wildcard *.go bpf internal receiver e2e testdata)
+GO_DIRS := $(wildcard *.go bench bpf internal receiver e2e testdata)
 
 # The go:generate lines pin the version of clang: other versions give other
 # objects, and CI compares the committed ones with its own.
@@ -29,11 +29,11 @@ BPF_PACKAGES := clang-$(CLANG) clang-format-$(CLANG) llvm-$(CLANG) libbpf-dev
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test build slim generate lint e2e bench clean bpf-packages
+.PHONY: help run test build slim generate lint e2e bench bench-hooks clean bpf-packages
 
 # help: list the targets
 help:
-	@sed -n 's/^# \([a-z0-9]*\): /\1: /p' Makefile | awk -F': ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^# \([a-z0-9-]*\): /\1: /p' Makefile | awk -F': ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 # run: run the collector with otelcol-config.yaml (sudo asks when you are not root); builds it first
 RUN := $(or $(wildcard $(FULL)),$(SLIM))
@@ -84,7 +84,13 @@ e2e: $(FULL)
 
 # bench: run the benchmarks
 bench:
-	go test -run='^$$' -bench=. -benchmem ./...
+	go test -run='^$$' -bench=. -benchmem $$(go list ./... | grep -v /bench$$)
+
+# bench-hooks: measure what the hook in every context switch costs (root; 3 minutes)
+bench-hooks:
+	@mkdir -p _build
+	go test -c -o _build/hooks.test ./bench
+	$(SUDO) _build/hooks.test -test.run='^$$' -test.bench=BenchmarkHooks -test.benchtime=1x
 
 # clean: remove what was built
 clean:

@@ -226,6 +226,10 @@ func (c *Contention) Lost() (ContentionLoss, error) {
 	return l, nil
 }
 
+// Stats returns how often the program ran and for how long, as far as the kernel
+// was told to measure it (ebpf.EnableStats).
+func (c *Contention) Stats() (*ebpf.ProgramStats, error) { return c.objects.Contention.Stats() }
+
 // Close detaches and unloads the program.
 func (c *Contention) Close() error { return errors.Join(c.link.Close(), c.close()) }
 

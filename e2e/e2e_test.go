@@ -25,6 +25,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/hotspot-otel/hotspot/testdata/workload"
 )
 
 // patience is how long a condition is awaited, and pace how often it is looked
@@ -34,32 +36,14 @@ const (
 	pace     = 100 * time.Millisecond
 )
 
+func TestMain(m *testing.M) {
+	workload.Main()
+	os.Exit(m.Run())
+}
+
 func TestABusyLoopIsDiagnosed(t *testing.T) {
 	needsRoot(t)
-	dir := t.TempDir()
-	metricsFile, logsFile := filepath.Join(dir, "metrics.json"), filepath.Join(dir, "logs.json")
-	health := freeAddress(t)
-	c := run(t, binary(t), write(t, fmt.Sprintf(`
-receivers:
-  hotspot:
-    collection_interval: 2s
-    initial_delay: 0s
-exporters:
-  file/metrics: {path: %s, flush_interval: 100ms}
-  file/logs: {path: %s, flush_interval: 100ms}
-extensions:
-  health_check: {endpoint: %s}
-service:
-  extensions: [health_check]
-  telemetry:
-    metrics: {level: none}
-    logs: {encoding: json}
-  pipelines:
-    metrics: {receivers: [hotspot], exporters: [file/metrics]}
-    logs: {receivers: [hotspot], exporters: [file/logs]}
-`, metricsFile, logsFile, health)))
-	c.await(t, "healthy", func() bool { return healthy(health) })
-	c.await(t, "a window", func() bool { return len(readMetrics(t, metricsFile)) > 0 })
+	c, metricsFile, logsFile := watch(t, 2*time.Second)
 
 	yes := startYes(t)
 	pid, born := int64(yes.Process.Pid), now()
@@ -100,13 +84,16 @@ service:
 		"hotspot.process.memory.growth",
 		"hotspot.process.run_queue.time",
 		"hotspot.process.thread.max_utilization",
+		"hotspot.process.wait.caused",
 		"process.context_switches",
 		"process.cpu.time",
 		"process.cpu.utilization",
 		"process.memory.usage",
 		"process.paging.faults",
 		"process.thread.count",
-	}, names(metrics))
+	}, slices.DeleteFunc(names(metrics), func(name string) bool {
+		return name == "hotspot.process.wait.time" // if it waited behind anyone
+	}))
 
 	// The kernel's own account brackets the one exported: both only grow, and a
 	// census begins after the end its window is given.
@@ -148,6 +135,39 @@ service:
 	}
 }
 
+// watch runs the distribution with windows of this length and further keys of
+// the receiver, and returns it with the files its metrics and logs go to when
+// the first window is there.
+func watch(t *testing.T, window time.Duration, keys ...string) (c *collector, metricsFile, logsFile string) {
+	t.Helper()
+	dir := t.TempDir()
+	metricsFile, logsFile = filepath.Join(dir, "metrics.json"), filepath.Join(dir, "logs.json")
+	health := freeAddress(t)
+	c = run(t, binary(t), write(t, fmt.Sprintf(`
+receivers:
+  hotspot:
+    collection_interval: %s
+    initial_delay: 0s
+    %s
+exporters:
+  file/metrics: {path: %s, flush_interval: 100ms}
+  file/logs: {path: %s, flush_interval: 100ms}
+extensions:
+  health_check: {endpoint: %s}
+service:
+  extensions: [health_check]
+  telemetry:
+    metrics: {level: none}
+    logs: {encoding: json}
+  pipelines:
+    metrics: {receivers: [hotspot], exporters: [file/metrics]}
+    logs: {receivers: [hotspot], exporters: [file/logs]}
+`, window, strings.Join(keys, "\n    "), metricsFile, logsFile, health)))
+	c.await(t, "healthy", func() bool { return healthy(health) })
+	c.await(t, "a window", func() bool { return len(readMetrics(t, metricsFile)) > 0 })
+	return c, metricsFile, logsFile
+}
+
 func TestTheConfigurationOfTheRepositoryShowsDiagnoses(t *testing.T) {
 	needsRoot(t)
 	yes := startYes(t)
@@ -183,6 +203,10 @@ func TestValidate(t *testing.T) {
 		},
 		"{diagnosis: {cpu_bound: {min_cores: 1}}}": {
 			"hotspot", "'diagnosis.cpu_bound' has invalid keys: min_cores",
+		},
+		"{contention: {min_wait: 2s, max_pairs: -1}}": {
+			"contention::min_wait: must be between 100µs and 1s, is 2s",
+			"contention::max_pairs: must be between 0 and 16384, is -1",
 		},
 		"{collection_interval: -5s}": {
 			"receivers::hotspot: collection_interval: must be between 100ms and 1h0m0s, is -5s",
@@ -375,13 +399,19 @@ func kill(t *testing.T, cmd *exec.Cmd) {
 
 func now() pcommon.Timestamp { return pcommon.NewTimestampFromTime(time.Now()) }
 
-// cpuTime returns the seconds a process of one thread has run: the first number
-// of its schedstat, se.sum_exec_runtime in nanoseconds.
+// cpuTime returns the seconds a process of one thread has run.
 func cpuTime(t *testing.T, pid int64) float64 {
+	t.Helper()
+	return schedstat(t, pid, 0)
+}
+
+// schedstat returns, in seconds, the first or second number of a thread's
+// schedstat: how long it has run (se.sum_exec_runtime) or waited (run_delay).
+func schedstat(t *testing.T, pid int64, field int) float64 {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
 	require.NoError(t, err)
-	ns, err := strconv.ParseUint(strings.Fields(string(text))[0], 10, 64)
+	ns, err := strconv.ParseUint(strings.Fields(string(text))[field], 10, 64)
 	require.NoError(t, err)
 	return float64(ns) / 1e9
 }
@@ -393,17 +423,24 @@ type said struct {
 }
 
 // awaitRecord returns the first record of a process in this state.
-func (c *collector) awaitRecord(t *testing.T, file string, pid int64, state string) (found said) {
+func (c *collector) awaitRecord(t *testing.T, file string, pid int64, state string) said {
 	t.Helper()
-	c.await(t, fmt.Sprintf("%s, of process %d", state, pid), func() bool {
+	return c.awaitLog(t, file, fmt.Sprintf("%s, of process %d", state, pid), func(s said) bool {
+		is, _ := s.record.Attributes().Get("hotspot.diagnosis.state")
+		return s.pid() == pid && is.Str() == state
+	})
+}
+
+// awaitLog returns the first record like this.
+func (c *collector) awaitLog(t *testing.T, file, what string, like func(said) bool) (found said) {
+	t.Helper()
+	c.await(t, what, func() bool {
 		for _, line := range lines(t, file) {
 			batch, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(line)
 			require.NoError(t, err)
 			for _, rl := range batch.ResourceLogs().All() {
-				of, _ := rl.Resource().Attributes().Get("process.pid")
 				for _, r := range rl.ScopeLogs().At(0).LogRecords().All() {
-					if is, _ := r.Attributes().Get("hotspot.diagnosis.state"); of.Int() == pid && is.Str() == state {
-						found = said{r, rl.Resource()}
+					if found = (said{r, rl.Resource()}); like(found) {
 						return true
 					}
 				}
@@ -412,6 +449,11 @@ func (c *collector) awaitRecord(t *testing.T, file string, pid int64, state stri
 		return false
 	})
 	return found
+}
+
+func (s said) pid() int64 {
+	pid, _ := s.resource.Attributes().Get("process.pid")
+	return pid.Int()
 }
 
 // readMetrics returns the batches in the file, one a window.

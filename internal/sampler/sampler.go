@@ -198,6 +198,9 @@ func (s *Sampler) kill(k *bpf.OOMKill) Kill {
 		Process: Process{ID: ID{Pid: k.Pid, Start: time.Duration(k.ProcessStart)}},
 		RSS:     (k.FilePages + k.AnonPages + k.ShmemPages) * s.pageSize,
 	}
+	if k.ProcessStart != 0 {
+		out.Process.Created = s.booted.Add(out.Process.Start)
+	}
 	p := s.called(k.Pid)
 	if p == nil || k.ProcessStart != 0 && p.Start != out.Process.Start {
 		return out

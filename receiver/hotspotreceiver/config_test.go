@@ -1,7 +1,10 @@
 package hotspotreceiver
 
 import (
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +24,7 @@ func TestConfig(t *testing.T) {
 	all.InitialDelay = 0
 	all.ErrorMode = IgnoreErrors
 	all.KernelThreads = true
+	all.Contention = ContentionConfig{Enabled: false, MinWait: 2500 * time.Microsecond, MaxPairs: 200}
 	all.Diagnosis = diagnosis.Config{
 		For:            2,
 		ClearAfter:     3,
@@ -83,6 +87,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	require.Equal(t, time.Second, config.InitialDelay)
 	require.Equal(t, PropagateErrors, config.ErrorMode)
 	require.False(t, config.KernelThreads)
+	require.Equal(t, ContentionConfig{Enabled: true, MinWait: time.Millisecond, MaxPairs: 50}, config.Contention)
 	require.Equal(t, diagnosis.DefaultConfig(), config.Diagnosis)
 	require.Equal(t, 1, config.Diagnosis.For)
 	require.Equal(t, 2, config.Diagnosis.ClearAfter)
@@ -91,7 +96,10 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 
 // An error names the key and what it may be.
 func TestBadConfig(t *testing.T) {
-	const interval = "collection_interval: must be between 100ms and 1h0m0s, is "
+	const (
+		interval = "collection_interval: must be between 100ms and 1h0m0s, is "
+		minWait  = "contention::min_wait: must be between 100µs and 1s, is "
+	)
 	for yaml, want := range map[string]string{
 		"interval: 5s":                           "has invalid keys: interval",
 		"diagnosis: {starving: {}}":              "'diagnosis' has invalid keys: starving",
@@ -113,6 +121,19 @@ func TestBadConfig(t *testing.T) {
 		"error_mode: silent":           `error_mode: must be propagate or ignore, is "silent"`,
 		`error_mode: ""`:               `error_mode: must be propagate or ignore, is ""`,
 		"kernel_threads: perhaps":      "'kernel_threads' expected type 'bool'",
+
+		"contention: {min_waits: 1ms}":       "'contention' has invalid keys: min_waits",
+		"contention: {enabled: sometimes}":   "'contention.enabled' expected type 'bool'",
+		"contention: {min_wait: 99us}":       minWait + "99µs",
+		"contention: {min_wait: 0s}":         minWait + "0s",
+		"contention: {min_wait: -1ms}":       minWait + "-1ms",
+		"contention: {min_wait: 1000.001ms}": minWait + "1.000001s",
+		"contention: {min_wait: 1}":          minWait + "1ns",
+		"contention: {max_pairs: -1}":        "contention::max_pairs: must be between 0 and 16384, is -1",
+		"contention: {max_pairs: 16385}":     "contention::max_pairs: must be between 0 and 16384, is 16385",
+		"contention: {max_pairs: many}":      "'contention.max_pairs' expected type 'int'",
+		// Switched off is no excuse.
+		"contention: {enabled: false, min_wait: 2s}": minWait + "2s",
 
 		"diagnosis: {for: 0}":               "diagnosis::for: must be between 1 and 1000, is 0",
 		"diagnosis: {for: -1}":              "diagnosis::for: must be between 1 and 1000, is -1",
@@ -165,6 +186,49 @@ diagnosis:
 		"diagnosis::for: must be between 1 and 1000, is 0\n"+
 		"diagnosis::cpu_bound::min_thread_utilization: must be between 0 and 1, is 3\n"+
 		"diagnosis::oom_risk::windows: must be between 2 and 60, is 1")
+}
+
+func TestTheEndsOfARangeAreInIt(t *testing.T) {
+	for _, yaml := range []string{
+		"collection_interval: 100ms", "collection_interval: 1h", "initial_delay: 0s", "initial_delay: 1h",
+		"contention: {min_wait: 100us, max_pairs: 0}", "contention: {min_wait: 1s, max_pairs: 16384}",
+	} {
+		require.NoError(t, load(t, yaml), yaml)
+	}
+}
+
+// The example in the documentation has every key of the receiver's own, with its
+// default.
+func TestTheExampleInTheDocumentationIsTheDefault(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
+	require.NoError(t, err)
+	_, example, found := strings.Cut(string(text), "```yaml\n")
+	require.True(t, found)
+	example, _, found = strings.Cut(example, "```\n")
+	require.True(t, found)
+	retrieved, err := confmap.NewRetrievedFromYAML([]byte(example))
+	require.NoError(t, err)
+	file, err := retrieved.AsConf()
+	require.NoError(t, err)
+	block, err := file.Sub("receivers::hotspot")
+	require.NoError(t, err)
+
+	defaults := createDefaultConfig().(*Config)
+	// Of metrics, events and resource attributes it has an example of each.
+	documented := &Config{MetricsBuilderConfig: defaults.MetricsBuilderConfig, LogsBuilderConfig: defaults.LogsBuilderConfig}
+	require.NoError(t, block.Unmarshal(documented))
+	want, got := confmap.New(), confmap.New()
+	require.NoError(t, want.Marshal(defaults))
+	require.NoError(t, got.Marshal(documented))
+	require.Equal(t, want.ToStringMap(), got.ToStringMap())
+
+	own := func(c *confmap.Conf) []string {
+		return slices.DeleteFunc(c.AllKeys(), func(key string) bool {
+			block, _, _ := strings.Cut(key, "::")
+			return slices.Contains([]string{"metrics", "events", "resource_attributes"}, block)
+		})
+	}
+	require.ElementsMatch(t, own(want), own(block), "a key whose default is 0 or false is documented as well")
 }
 
 // load reads and validates a configuration the way the collector does.

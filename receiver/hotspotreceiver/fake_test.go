@@ -27,6 +27,12 @@ import (
 type world struct {
 	born time.Time // 100 s after the boot
 
+	// The optional programs; nil as by default: the error says why.
+	exits      sampler.Exits
+	contention sampler.Contention
+	oom        sampler.OOM
+	missing    []error
+
 	mu             sync.Mutex
 	opened, closed int
 	openErr        error // what the next openings give
@@ -51,7 +57,8 @@ func (w *world) open(*Config) (*eyes, error) {
 		return nil, w.openErr
 	}
 	w.opened++
-	return &eyes{from: sampler.Sources{Census: w, Host: w}, whose: fakeIdentifier{}, close: func() error {
+	from := sampler.Sources{Census: w, Exits: w.exits, Contention: w.contention, OOM: w.oom, Host: w}
+	return &eyes{from: from, missing: w.missing, whose: fakeIdentifier{}, close: func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.closed++

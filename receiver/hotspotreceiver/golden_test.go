@@ -24,21 +24,38 @@ func updateGolden() bool { return os.Getenv("UPDATE_GOLDEN") != "" }
 func goldenFile(name string) string { return filepath.Join("testdata", "golden", name+".yaml") }
 
 func TestGoldenMetrics(t *testing.T) {
-	for name, config := range map[string]func(*Config){
-		"metrics":                func(*Config) {},
-		"metrics_kernel_threads": func(c *Config) { c.KernelThreads = true },
-		"metrics_some_disabled": func(c *Config) {
+	three := []sampler.Window{fixedBusy(), fixedIdle(), fixedKernelThread()}
+	noHost := func(c *Config) { c.Metrics.HotspotHostDiagnosed.Enabled = false }
+	for name, tt := range map[string]struct {
+		config  func(*Config)
+		windows []sampler.Window
+		pairs   []*sampler.Pair
+		observe bool // let the processes be diagnosed
+	}{
+		"metrics":                {func(*Config) {}, three, nil, true},
+		"metrics_kernel_threads": {func(c *Config) { c.KernelThreads = true }, three, nil, true},
+		"metrics_some_disabled": {func(c *Config) {
 			c.Metrics.ProcessCPUTime.Enabled = false
 			c.Metrics.HotspotHostDiagnosed.Enabled = false
 			c.MetricsBuilderConfig.ResourceAttributes.ProcessCreationTime.Enabled = false
-		},
+		}, three, nil, true},
+		"metrics_waits_by_aggressor": {noHost, fixedContenders(), fixedPairs(), false},
+		"metrics_max_pairs_of_one": {func(c *Config) {
+			noHost(c)
+			c.Contention.MaxPairs = 1
+		}, fixedContenders(), fixedPairs(), false},
+		"metrics_exited":      {noHost, []sampler.Window{fixedExited(), fixedIdle()}, nil, false},
+		"metrics_short_lived": {noHost, fixedShortLived(), nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := createDefaultConfig().(*Config)
-			config(c)
-			s := fixedSnapshot(1, fixedBusy(), fixedIdle(), fixedKernelThread())
+			tt.config(c)
+			s := fixedSnapshot(1, tt.windows...)
+			s.Pairs = tt.pairs
 			engine := diagnosis.New(c.Diagnosis)
-			engine.Observe(s)
+			if tt.observe {
+				engine.Observe(s)
+			}
 			settings := newCollector(t).settings
 			writer := newMetricsWriter(c, settings)
 			// What belongs to no process counts from the start of the receiver.
@@ -85,34 +102,49 @@ func TestGoldenLogs(t *testing.T) {
 			config.Diagnosis.ClearAfter = 1
 			config.Diagnosis.RepeatInterval = 5 * time.Second
 			engine, writer := diagnosis.New(config.Diagnosis), newLogsWriter(config, newCollector(t).settings)
-			before := time.Now()
 			var got plog.Logs
 			for i, w := range windows {
 				s := fixedSnapshot(i+1, w)
 				got = writer.write(fakeIdentifier{}, s, engine.Observe(s))
 			}
-			for _, r := range records(got) {
-				require.WithinRange(t, r.ObservedTimestamp().AsTime(), before, time.Now())
-				r.SetObservedTimestamp(r.Timestamp()) // golden files know no now
-			}
-			if updateGolden() {
-				require.NoError(t, golden.WriteLogsToFile(goldenFile(name), got))
-			}
-			want, err := golden.ReadLogs(goldenFile(name))
-			require.NoError(t, err)
-			require.NoError(t, plogtest.CompareLogs(want, got))
-			// CompareLogs passes over names.
-			require.Equal(t, eventNames(want), eventNames(got))
+			compareLogs(t, name, got)
 		})
 	}
 }
 
-func TestADisabledEventIsLeftOut(t *testing.T) {
-	config := createDefaultConfig().(*Config)
-	config.Events.HotspotDiagnosisOomRisk.Enabled = false
-	engine, s := diagnosis.New(config.Diagnosis), fixedSnapshot(1, fixedBusy(), fixedLeaking())
-	got := newLogsWriter(config, newCollector(t).settings).write(fakeIdentifier{}, s, engine.Observe(s))
-	require.Equal(t, []string{"hotspot.diagnosis.cpu_bound"}, eventNames(got))
+func TestGoldenOOMKills(t *testing.T) {
+	leaking := fixedLeaking()
+	for name, kill := range map[string]sampler.Kill{
+		"log_oom_kill": {Process: leaking.Process, RSS: 1<<30 + 50<<20, Last: leaking, Known: true},
+		// The kernel has said the size since 6.8 only.
+		"log_oom_kill_size_of_the_last_window": {Process: leaking.Process, Last: leaking, Known: true},
+		"log_oom_kill_of_one_born_since":       {Process: leaking.Process, RSS: 64 << 20},
+		"log_oom_kill_of_one_never_seen":       {Process: sampler.Process{ID: sampler.ID{Pid: 901}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := fixedSnapshot(1, fixedIdle())
+			s.Kills = []sampler.Kill{kill}
+			got := newLogsWriter(createDefaultConfig().(*Config), newCollector(t).settings).write(fakeIdentifier{}, s, nil)
+			compareLogs(t, name, got)
+		})
+	}
+}
+
+// compareLogs compares records just made with those of a golden file.
+func compareLogs(t *testing.T, name string, got plog.Logs) {
+	t.Helper()
+	for _, r := range records(got) {
+		require.WithinDuration(t, time.Now(), r.ObservedTimestamp().AsTime(), time.Minute)
+		r.SetObservedTimestamp(r.Timestamp()) // golden files know no now
+	}
+	if updateGolden() {
+		require.NoError(t, golden.WriteLogsToFile(goldenFile(name), got))
+	}
+	want, err := golden.ReadLogs(goldenFile(name))
+	require.NoError(t, err)
+	require.NoError(t, plogtest.CompareLogs(want, got))
+	// CompareLogs passes over names.
+	require.Equal(t, eventNames(want), eventNames(got))
 }
 
 func TestMetricsAndLogsOfAProcessHaveTheSameResource(t *testing.T) {
@@ -120,10 +152,11 @@ func TestMetricsAndLogsOfAProcessHaveTheSameResource(t *testing.T) {
 	engine, s := diagnosis.New(config.Diagnosis), fixedSnapshot(1, fixedBusy(), fixedLeaking(), fixedIdle())
 	events := engine.Observe(s)
 	require.Len(t, events, 2)
+	s.Kills = []sampler.Kill{{Process: fixedIdle().Process}}
 	c := newCollector(t)
 	logs := newLogsWriter(config, c.settings).write(fakeIdentifier{}, s, events)
 	metrics, _ := newMetricsWriter(config, c.settings).write(fakeIdentifier{}, s, engine)
-	require.Equal(t, 2, logs.ResourceLogs().Len())
+	require.Equal(t, 3, logs.ResourceLogs().Len())
 	for _, rl := range logs.ResourceLogs().All() {
 		pid, _ := rl.Resource().Attributes().Get("process.pid")
 		rm, ok := ofProcess(metrics, pid.Int())
@@ -208,6 +241,65 @@ func leakingAs(w sampler.Window) sampler.Window {
 		Limit:          1<<30 + 800<<20,
 		Headroom:       800 << 20,
 	}
+}
+
+// fixedContenders are two processes that wait, and two that run meanwhile: one
+// of them waits as well.
+func fixedContenders() []sampler.Window {
+	victim, both, aggressor := fixedIdle(), fixedBusy(), fixedBusy()
+	victim.Used.RunQueue, victim.Total.RunQueue = 4*time.Second, 40*time.Second
+	both.TotalCaused = 21 * time.Second
+	aggressor.Process = fixedProcess(902, "stress-ng")
+	aggressor.TotalCaused = 17500 * time.Millisecond
+	return []sampler.Window{victim, both, aggressor}
+}
+
+// fixedPairs are those of the contenders, as the sampler sorts them.
+func fixedPairs() []*sampler.Pair {
+	victim, both, aggressor := fixedIdle().Process, fixedBusy().Process, fixedProcess(902, "stress-ng")
+	return []*sampler.Pair{
+		{Victim: victim, Aggressor: both, Wait: 3 * time.Second, Total: 21 * time.Second},
+		{Victim: victim, Aggressor: aggressor, Wait: time.Second, Total: 15 * time.Second},
+		{Victim: both, Aggressor: aggressor, Total: 2500 * time.Millisecond},
+	}
+}
+
+// fixedExited is a process of many windows that is gone. What only the living
+// have is not 0 here, to see that it is not asked.
+func fixedExited() sampler.Window {
+	w := fixedBusy()
+	w.Exited = true
+	w.TotalCaused = 3 * time.Second
+	return w
+}
+
+// fixedShortLived is ten processes that run all the time and some that come and
+// go: 903 is among the ten that ran most, and a kernel thread as well.
+func fixedShortLived() []sampler.Window {
+	windows := []sampler.Window{fixedKernelThread()}
+	windows[0].Used.User, windows[0].Exited, windows[0].ShortLived = 2*time.Second, true, true
+	for pid := range uint32(10) {
+		w := fixedIdle()
+		w.Process = fixedProcess(1000+pid, "worker")
+		w.Used.User = time.Duration(pid+1) * time.Second
+		windows = append(windows, w)
+	}
+	for pid, gone := range []struct {
+		name string
+		cpu  time.Duration
+	}{
+		{"cc1", 3500 * time.Millisecond}, {"sh", 20 * time.Millisecond}, {"sh", 30 * time.Millisecond},
+		{"cc1", 700 * time.Millisecond}, {"true", 0}, {"other", 10 * time.Millisecond},
+	} {
+		windows = append(windows, fixedGone(903+uint32(pid), gone.name, gone.cpu))
+	}
+	return windows
+}
+
+// fixedGone is a process that came and went within the window.
+func fixedGone(pid uint32, name string, cpu time.Duration) sampler.Window {
+	used := sampler.Usage{User: cpu / 2, System: cpu - cpu/2, MinorFaults: 90, Voluntary: 1}
+	return sampler.Window{Process: fixedProcess(pid, name), Exited: true, ShortLived: true, Used: used, Total: used}
 }
 
 // records returns all log records in order.

@@ -65,6 +65,27 @@ func TestNothingOfBPFIsLeftAfterShutdown(t *testing.T) {
 	}
 }
 
+func TestContentionIsWatchedAsConfigured(t *testing.T) {
+	needsKernel(t)
+	config := everySecond()
+	config.Contention.MinWait = 2500 * time.Microsecond
+	see, err := openHost(config)
+	require.NoError(t, err)
+	require.Empty(t, see.missing)
+	require.NotNil(t, see.from.Contention)
+	require.Equal(t, config.Contention.MinWait, see.from.Contention.MinWait())
+	with := openBPF(t)
+	require.NoError(t, see.close())
+
+	config.Contention.Enabled = false
+	see, err = openHost(config)
+	require.NoError(t, err)
+	require.Empty(t, see.missing, "switched off is not missing")
+	require.Nil(t, see.from.Contention)
+	require.Less(t, openBPF(t), with)
+	require.NoError(t, see.close())
+}
+
 // openBPF returns how many programs, links, maps and passes this process holds.
 func openBPF(t *testing.T) int {
 	t.Helper()

@@ -139,7 +139,7 @@ func killRecord(k *sampler.Kill, s *sampler.Snapshot) plog.LogRecord {
 		rss = k.Last.RSS
 	}
 	sentence := fmt.Sprintf("%s (%d) was killed by the kernel for want of memory", name, k.Process.Pid)
-	if rss > 0 {
+	if rss > 0 { // or it is not known
 		sentence += fmt.Sprintf(": it held %s", humanize.IBytes(rss))
 	}
 	if k.Known && k.Last.Growth > 0 {
@@ -148,7 +148,9 @@ func killRecord(k *sampler.Kill, s *sampler.Snapshot) plog.LogRecord {
 	r := newRecord("hotspot.oom_kill", plog.SeverityNumberError, sentence, s.End)
 	a := r.Attributes()
 	a.PutDouble("hotspot.window", s.Length.Seconds())
-	a.PutDouble("hotspot.evidence.memory_rss_bytes", float64(rss))
+	if rss > 0 {
+		a.PutDouble("hotspot.evidence.memory_rss_bytes", float64(rss))
+	}
 	if k.Known {
 		a.PutDouble("hotspot.evidence.memory_growth_bytes_per_second", k.Last.Growth)
 		a.PutDouble("hotspot.evidence.memory_swap_bytes", float64(k.Last.Swap))

@@ -48,12 +48,13 @@ func (m *metricsWriter) write(whose identifier, s *sampler.Snapshot, engine *dia
 	processes := 0
 	for i := range s.Windows {
 		w := &s.Windows[i]
-		if w.ShortLived && w.Used.CPU() < top {
+		label := engine.Label(w.ID)
+		leftOut := w.Kernel && !m.kernelThreads && label == diagnosis.OK
+		if w.ShortLived && (leftOut || w.Used.CPU() < top) {
 			m.shortLived.add(w)
 			continue
 		}
-		label := engine.Label(w.ID)
-		if w.Kernel && !m.kernelThreads && label == diagnosis.OK {
+		if leftOut {
 			continue
 		}
 		processes++

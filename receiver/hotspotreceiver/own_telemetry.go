@@ -15,7 +15,11 @@ import (
 // collector.
 type ownTelemetry struct {
 	to   *metadata.TelemetryBuilder
-	last sampler.Lost // as counted so far
+	lost map[metadata.AttributeHotspotLoss]loss // as counted so far
+}
+
+func newOwnTelemetry(to *metadata.TelemetryBuilder) *ownTelemetry {
+	return &ownTelemetry{to: to, lost: make(map[metadata.AttributeHotspotLoss]loss)}
 }
 
 func (o *ownTelemetry) record(ctx context.Context, see *eyes, s *sampler.Snapshot) {
@@ -31,31 +35,31 @@ func (o *ownTelemetry) record(ctx context.Context, see *eyes, s *sampler.Snapsho
 	}
 }
 
-// losses adds what has been lost since the last window.
+// loss is what was lost for one reason since the watch began.
+type loss struct{ records, ns uint64 }
+
+// losses adds what has been lost since the last window. A number that goes back
+// could not be read.
 func (o *ownTelemetry) losses(ctx context.Context, now sampler.Lost) {
-	exits, lastExits := now.Exits, o.last.Exits
-	waits, lastWaits := now.Contention, o.last.Contention
-	for _, l := range []struct {
-		reason  metadata.AttributeHotspotLoss
-		records uint64
-		ns      uint64
-	}{
-		{metadata.AttributeHotspotLossExitRingFull, exits.Processes - lastExits.Processes, exits.Cpu - lastExits.Cpu},
-		{metadata.AttributeHotspotLossThreadExitRingFull, exits.Threads - lastExits.Threads, 0},
-		{metadata.AttributeHotspotLossOomRingFull, now.Kills - o.last.Kills, 0},
-		{metadata.AttributeHotspotLossPairMapFull, waits.Pairs - lastWaits.Pairs, waits.PairsNs - lastWaits.PairsNs},
-		{metadata.AttributeHotspotLossVictimMapFull, waits.Victims - lastWaits.Victims, waits.VictimsNs - lastWaits.VictimsNs},
-		{metadata.AttributeHotspotLossHistoryTooShort, waits.Cut - lastWaits.Cut, 0},
+	exits, waits := now.Exits, now.Contention
+	for reason, l := range map[metadata.AttributeHotspotLoss]loss{
+		metadata.AttributeHotspotLossExitRingFull:       {exits.Processes, exits.Cpu},
+		metadata.AttributeHotspotLossThreadExitRingFull: {exits.Threads, 0},
+		metadata.AttributeHotspotLossOomRingFull:        {now.Kills, 0},
+		metadata.AttributeHotspotLossPairMapFull:        {waits.Pairs, waits.PairsNs},
+		metadata.AttributeHotspotLossVictimMapFull:      {waits.Victims, waits.VictimsNs},
+		metadata.AttributeHotspotLossHistoryTooShort:    {waits.Cut, 0},
 	} {
-		reason := metric.WithAttributes(attribute.String("hotspot.loss", l.reason.String()))
-		if l.records > 0 {
-			o.to.HotspotLost.Add(ctx, int64(l.records), reason)
+		last := o.lost[reason]
+		attributes := metric.WithAttributes(attribute.String("hotspot.loss", reason.String()))
+		if l.records > last.records {
+			o.to.HotspotLost.Add(ctx, int64(l.records-last.records), attributes)
 		}
-		if l.ns > 0 {
-			o.to.HotspotLostTime.Add(ctx, time.Duration(l.ns).Seconds(), reason)
+		if l.ns > last.ns {
+			o.to.HotspotLostTime.Add(ctx, time.Duration(l.ns-last.ns).Seconds(), attributes)
 		}
+		o.lost[reason] = loss{max(l.records, last.records), max(l.ns, last.ns)}
 	}
-	o.last = now
 }
 
 func (o *ownTelemetry) programs(ctx context.Context, from sampler.Sources) {

@@ -9,12 +9,14 @@ import (
 )
 
 // processResource returns the resource of a process: the same for its metrics
-// and its logs.
+// and its logs. Of one that was never seen there is the pid only.
 func processResource(b *metadata.ResourceBuilder, p sampler.Process, id identity.Identity) pcommon.Resource {
 	b.SetProcessPid(int64(p.Pid))
-	b.SetProcessParentPid(int64(p.Parent))
-	b.SetProcessExecutableName(p.Name)
-	b.SetProcessCreationTime(p.Created.UTC().Format(creationTime))
+	if seen := !p.Created.IsZero(); seen {
+		b.SetProcessParentPid(int64(p.Parent))
+		b.SetProcessExecutableName(p.Name)
+		b.SetProcessCreationTime(p.Created.UTC().Format(creationTime))
+	}
 	setKnown(b.SetProcessLinuxCgroup, id.Cgroup)
 	setKnown(b.SetContainerID, id.ContainerID)
 	setKnown(b.SetK8sPodUID, id.PodUID)

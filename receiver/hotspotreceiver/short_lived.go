@@ -38,7 +38,7 @@ func (s *shortLived) each(visit func(name string, cpu time.Duration)) {
 	})
 	for _, name := range names {
 		_, known := s.named[name]
-		if known || len(s.named) < maxShortLivedNames {
+		if name != otherNames && (known || len(s.named) < maxShortLivedNames) {
 			s.named[name] += s.window[name]
 		} else {
 			s.other += s.window[name]

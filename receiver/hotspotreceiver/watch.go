@@ -79,7 +79,7 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 		log:       set.Logger,
 		obs:       obs,
 		telemetry: telemetry,
-		own:       &ownTelemetry{to: telemetry},
+		own:       newOwnTelemetry(telemetry),
 		metrics:   newMetricsWriter(config, set),
 		logs:      newLogsWriter(config, set),
 	}, nil
@@ -122,12 +122,13 @@ func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler
 	w.telemetry.HotspotCensusDuration.Record(ctx, time.Since(began).Seconds())
 	w.telemetry.HotspotCensusThreads.Record(ctx, int64(snapshot.Threads))
 	w.own.record(ctx, see, snapshot)
-	if snapshot.Length <= 0 {
-		return // the first: there is nothing to compare it with
+	// The first has nothing to be compared with: there may be kills, no more.
+	first := snapshot.Length <= 0
+	if !first {
+		see.memory.Fill(snapshot, see.whose)
 	}
-	see.memory.Fill(snapshot, see.whose)
 	events := engine.Observe(snapshot)
-	if w.metricsTo != nil {
+	if w.metricsTo != nil && !first {
 		w.sendMetrics(ctx, see.whose, snapshot, engine)
 	}
 	if w.logsTo != nil && len(events)+len(snapshot.Kills) > 0 {

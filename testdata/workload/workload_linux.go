@@ -68,6 +68,9 @@ func run(name string, args []string) error {
 	case "burn":
 		cpu := a.duration("cpu-time")
 		work = func() error { return burn(cpu) }
+	case "count":
+		file := a.next("file")
+		work = func() error { return count(file) }
 	case "account":
 		cpu, pages, switches := a.duration("cpu-time"), a.number("pages"), a.number("switches")
 		work = func() error { return account(cpu, pages, switches, *exit) }
