@@ -395,7 +395,8 @@ static __noinline int took(__u32 victim, __u32 aggressor)
 		return 0;
 	}
 	__sync_fetch_and_add(&v->involuntary, 1);
-	if (victim == aggressor)
+	/* To the idle task it is lost if its cgroup is throttled. */
+	if (victim == aggressor || !aggressor)
 		return 0;
 	c = charge_of(victim, aggressor);
 	if (!c) {
