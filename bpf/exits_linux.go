@@ -27,11 +27,19 @@ type Exits struct {
 
 // OpenExits loads the program and attaches it.
 func OpenExits() (*Exits, error) {
+	spec, err := loadExits()
+	if err != nil {
+		return nil, err
+	}
+	return openExits(spec)
+}
+
+func openExits(spec *ebpf.CollectionSpec) (*Exits, error) {
 	x := new(Exits)
-	if err := loadExitsObjects(&x.objects, nil); err != nil {
+	err := spec.LoadAndAssign(&x.objects, nil)
+	if err != nil {
 		return nil, fmt.Errorf("load the exits program: %w", err)
 	}
-	var err error
 	if x.reader, err = ringbuf.NewReader(x.objects.Exits); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the ring of exits: %w", err), x.close())
 	}

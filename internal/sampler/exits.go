@@ -42,13 +42,14 @@ func (s *Sampler) exit(e *bpf.Exit) {
 func (s *Sampler) last(p *process) Window {
 	before := p.total
 	p.total = p.sums.advance(before, p.deadRunQueue)
-	if p.closed == 0 && p.Start < s.first {
+	shortLived := p.closed == 0 && p.Start >= s.first
+	if p.closed == 0 && !shortLived {
 		before = p.total
 	}
 	w := Window{
 		Process:    p.Process,
 		Exited:     true,
-		ShortLived: p.closed == 0,
+		ShortLived: shortLived,
 		Total:      p.total,
 		Used:       p.total.since(before),
 	}

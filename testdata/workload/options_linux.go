@@ -1,7 +1,10 @@
 package workload
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"syscall"
 	"time"
 	"unsafe"
@@ -9,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// options is what every workload takes; they act on the main thread.
+// options is what every workload takes; they act on the main thread, but for the
+// CPU, which is for all.
 type options struct {
 	nice int
 	cpu  int // -1: any
@@ -35,13 +39,41 @@ func (o options) apply() error {
 		}
 	}
 	if o.cpu >= 0 {
-		var only unix.CPUSet
-		only.Set(o.cpu)
-		if err := unix.SchedSetaffinity(0, &only); err != nil {
+		if err := pin(o.cpu); err != nil {
 			return fmt.Errorf("pin to CPU %d: %w", o.cpu, err)
 		}
 	}
 	return nil
+}
+
+// pin keeps all threads on one CPU, those of Go's runtime too: their waits on
+// another would be counted as the workload's. Threads to come inherit it.
+func pin(cpu int) error {
+	var only unix.CPUSet
+	only.Set(cpu)
+	for pinned := map[string]bool{}; ; {
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		before := len(pinned)
+		for _, thread := range threads {
+			if pinned[thread.Name()] {
+				continue
+			}
+			tid, err := strconv.Atoi(thread.Name())
+			if err != nil {
+				return err
+			}
+			if err := unix.SchedSetaffinity(tid, &only); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+			pinned[thread.Name()] = true
+		}
+		if len(pinned) == before {
+			return nil
+		}
+	}
 }
 
 // killAfter sets a timer that kills the process, even if it is stopped.

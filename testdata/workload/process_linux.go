@@ -3,6 +3,7 @@ package workload
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -64,6 +66,36 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Path returns the path of one of its files in /proc.
 func (p *Process) Path(name string) string {
 	return filepath.Join("/proc", strconv.Itoa(p.Pid()), name)
+}
+
+// Children returns the process ids of its children.
+func (p *Process) Children() []int {
+	p.t.Helper()
+	all, err := procfs.AllProcs()
+	require.NoError(p.t, err)
+	var children []int
+	for _, one := range all {
+		// One that cannot be read is gone.
+		if stat, err := one.Stat(); err == nil && stat.PPID == p.Pid() {
+			children = append(children, one.PID)
+		}
+	}
+	return children
+}
+
+// Freeze stops a process of any parent, such as a child of a workload, and
+// returns once no thread of it is on a run queue.
+func Freeze(t testing.TB, pid int) {
+	t.Helper()
+	require.NoError(t, unix.Kill(pid, unix.SIGSTOP))
+	// Stopped it is on no run queue; but so it is while it sleeps in a call.
+	require.Eventually(t, func() bool {
+		process, err := procfs.NewProc(pid)
+		require.NoError(t, err)
+		stat, err := process.Stat()
+		require.NoError(t, err)
+		return stat.State == "T" && resting(pid)
+	}, patience, time.Millisecond, "process %d does not stop", pid)
 }
 
 // Signal sends the process a signal.
@@ -138,15 +170,15 @@ func (p *Process) wait(options int, code int32) unix.Rusage {
 		return u
 	}
 	usage()
-	require.Eventually(p.t, p.resting, patience, time.Millisecond, "some thread does not leave its CPU")
+	require.Eventually(p.t, func() bool { return resting(p.Pid()) }, patience, time.Millisecond, "some thread does not leave its CPU")
 	return usage()
 }
 
-// resting tells whether no thread is on a run queue. The kernel answers a read
+// resting tells whether no thread of a process is on a run queue. The kernel answers a read
 // of "syscall" for a thread that sleeps only after that has left its CPU: a
 // state of T or Z alone says that it is about to.
-func (p *Process) resting() bool {
-	files, err := filepath.Glob(p.Path("task/*/syscall"))
+func resting(pid int) bool {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", pid))
 	if err != nil || len(files) == 0 {
 		return false
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 // spawn forks children at a steady rate, each of which uses the given CPU time
-// and exits, and reaps them.
-func spawn(perSecond int, cpu time.Duration) error {
+// and exits, and reaps them. If it is told how many, it stops itself when all
+// are reaped; 0 is without end.
+func spawn(perSecond int, cpu time.Duration, count int) error {
 	if perSecond <= 0 {
 		return fmt.Errorf("%d processes per second", perSecond)
 	}
@@ -19,7 +20,8 @@ func spawn(perSecond int, cpu time.Duration) error {
 	}
 	each := cpu.Nanoseconds()
 	gap := int64(time.Second) / int64(perSecond)
-	for next := now(unix.CLOCK_MONOTONIC); ; next += gap {
+	next := now(unix.CLOCK_MONOTONIC)
+	for i := 0; count == 0 || i < count; i++ {
 		pid, err := fork()
 		if err != nil {
 			return fmt.Errorf("fork: %w", err)
@@ -29,7 +31,7 @@ func spawn(perSecond int, cpu time.Duration) error {
 			exit()
 		}
 		for {
-			if err := reapAll(); err != nil {
+			if err := reapAll(unix.WNOHANG); err != nil {
 				return err
 			}
 			early := next + gap - now(unix.CLOCK_MONOTONIC)
@@ -38,13 +40,18 @@ func spawn(perSecond int, cpu time.Duration) error {
 			}
 			nap(time.Duration(early)) // the exit of a child ends it
 		}
+		next += gap
 	}
+	if err := reapAll(0); err != nil {
+		return err
+	}
+	return stop()
 }
 
-// reapAll reaps the children that have exited.
-func reapAll() error {
+// reapAll reaps the children that have exited; with options of 0, all.
+func reapAll(options int) error {
 	for {
-		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		pid, err := unix.Wait4(-1, nil, options, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.ECHILD):

@@ -49,10 +49,12 @@ func run(name string, args []string) error {
 	var o options
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.IntVar(&o.nice, "nice", 0, "nice value of the main thread")
-	flags.IntVar(&o.cpu, "cpu", -1, "the only CPU the main thread may run on")
+	flags.IntVar(&o.cpu, "cpu", -1, "the only CPU it may run on")
 	flags.StringVar(&o.comm, "comm", name, "name of the main thread")
 	flags.DurationVar(&o.life, "life", DefaultLife, "killed after this time")
 	exit := flags.Bool("exit", false, "account: exit instead of stopping")
+	children := flags.Int("count", 0, "spawn: how many children; 0 is without end")
+	pinned := flags.Bool("pinned", false, "crowd: each thread stays on one CPU")
 	leaderless := flags.Bool("leaderless", false, "threads: the thread group leader exits")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -65,6 +67,15 @@ func run(name string, args []string) error {
 	switch name {
 	case "busy":
 		work = busy
+	case "crowd":
+		n := a.number("threads")
+		work = func() error { return crowd(n, *pinned) }
+	case "ticker":
+		run, every := a.duration("run"), a.duration("every")
+		work = func() error { return ticker(run, every) }
+	case "exec":
+		cpu := a.duration("cpu-time")
+		work = func() error { return execThread(cpu) }
 	case "burn":
 		cpu := a.duration("cpu-time")
 		work = func() error { return burn(cpu) }
@@ -82,7 +93,7 @@ func run(name string, args []string) error {
 		work = func() error { return sleepers(n) }
 	case "spawn":
 		rate, cpu := a.number("per-second"), a.duration("cpu-each")
-		work = func() error { return spawn(rate, cpu) }
+		work = func() error { return spawn(rate, cpu, *children) }
 	case "pingpong":
 		work = pingpong
 	case "leak":

@@ -1,0 +1,87 @@
+package bpf
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hotspot-otel/hotspot/testdata/workload"
+)
+
+// exitCount is what a ring has brought.
+type exitCount struct {
+	ours, others int // processes, by whether the workload is their parent
+	cpu          uint64
+}
+
+func (c *exitCount) read(t testing.TB, x *Exits, parent int) {
+	t.Helper()
+	require.NoError(t, x.Read(func(e *Exit) {
+		switch {
+		case e.Tid != e.Pid:
+			return
+		case int(e.Parent) == parent:
+			c.ours++
+		default:
+			c.others++
+		}
+		c.cpu += e.Cpu
+	}))
+}
+
+// A ring that holds them all is the measure of one that does not.
+func TestExitsThatFindNoRoomAreCounted(t *testing.T) {
+	const processes, room = 5000, 64 << 10
+	open(t) // skips
+	large, err := OpenExits()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, large.Close()) })
+	spec, err := loadExits()
+	require.NoError(t, err)
+	spec.Maps["exits"].MaxEntries = room
+	small, err := openExits(spec)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, small.Close()) })
+
+	parent := workload.Start(t, "spawn", "-count="+strconv.Itoa(processes), strconv.Itoa(100*processes), "0s")
+	parent.WaitStopped()
+	var all, some exitCount
+	for at, quiet := 0, 0; quiet < 10; quiet++ {
+		all.read(t, large, parent.Pid())
+		if all.ours != at {
+			at, quiet = all.ours, 0
+		}
+		wait(50 * time.Millisecond)
+	}
+	// Not all: the kernel need not run a BPF program in the context that happens
+	// to free a task. Those neither ring can tell of.
+	require.Greater(t, all.ours, processes/2)
+	some.read(t, small, parent.Pid())
+	lost, err := small.Lost()
+	require.NoError(t, err)
+	t.Logf("%d exits, %d of others; a small ring %d, of others %d; lost %d",
+		all.ours, all.others, some.ours, some.others, lost.Processes)
+	require.Greater(t, some.ours, 0)
+	require.Greater(t, lost.Processes, uint64(processes/4), "this test has shown nothing")
+	// The one was opened, and is read, a moment before the other: both differ by
+	// what others do meanwhile, nothing on a host that is at rest.
+	require.InDelta(t, all.ours+all.others, some.ours+some.others+int(lost.Processes), float64(all.others))
+	require.InEpsilon(t, all.cpu, some.cpu+lost.Cpu, 0.05)
+	none, err := large.Lost()
+	require.NoError(t, err)
+	require.Zero(t, none.Processes)
+
+	t.Run("and there is room again once they are read", func(t *testing.T) {
+		again := workload.Start(t, "spawn", "200", "0s")
+		require.Eventually(t, func() bool {
+			var more exitCount
+			more.read(t, small, again.Pid())
+			return more.ours > 0
+		}, time.Minute, 10*time.Millisecond)
+	})
+}
+
+// wait lets time go by in which the kernel does something unseen.
+func wait(d time.Duration) { <-time.After(d) }

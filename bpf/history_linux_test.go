@@ -1,0 +1,202 @@
+package bpf
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// ran is a slice of a history: up to end, by these in turns, as long as ns says.
+type ran struct {
+	end uint64
+	by  []uint32
+	ns  []uint32
+}
+
+// historyOf has the slices of each level, the newest level first and in each the
+// oldest slice first. running is on the CPU since the last one.
+func historyOf(running uint32, levels ...[]ran) *contentionHistory {
+	h := &contentionHistory{Pid: running}
+	for n, slices := range levels {
+		l := &h.Levels[n]
+		l.Head = 1000 // somewhere
+		for i, r := range slices {
+			s := l.back(len(slices) - 1 - i)
+			s.End, s.Used = r.end, uint32(len(r.by))
+			copy(s.Pid[:], r.by)
+			copy(s.Ns[:], r.ns)
+		}
+	}
+	return h
+}
+
+func (h *contentionHistory) charges(queued, now uint64) map[uint32]uint64 {
+	got := map[uint32]uint64{}
+	h.lookBack(queued, now, func(by uint32, ns uint64) { got[by] += ns })
+	return got
+}
+
+func one(end uint64, pid uint32) ran { return ran{end: end, by: []uint32{pid}} }
+
+func TestLookBack(t *testing.T) {
+	plain := []ran{one(100, 1), one(200, 2), one(300, 3), one(400, 2)}
+	for _, test := range []struct {
+		name        string
+		history     *contentionHistory
+		queued, now uint64
+		want        map[uint32]uint64
+	}{
+		{
+			name:    "an empty history knows who runs now",
+			history: historyOf(9),
+			queued:  100, now: 150,
+			want: map[uint32]uint64{9: 50},
+		},
+		{
+			name:    "a wait that began after the last switch is behind who runs now",
+			history: historyOf(9, plain),
+			queued:  450, now: 500,
+			want: map[uint32]uint64{9: 50},
+		},
+		{
+			name:    "one that began with it, too",
+			history: historyOf(9, plain),
+			queued:  400, now: 500,
+			want: map[uint32]uint64{9: 100},
+		},
+		{
+			name:    "a longer one is behind those before, the first in part",
+			history: historyOf(9, plain),
+			queued:  150, now: 500,
+			want: map[uint32]uint64{9: 100, 2: 150, 3: 100},
+		},
+		{
+			name:    "it may begin with a slice",
+			history: historyOf(9, plain),
+			queued:  200, now: 500,
+			want: map[uint32]uint64{9: 100, 2: 100, 3: 100},
+		},
+		{
+			name:    "when the first slice began nobody knows",
+			history: historyOf(9, plain),
+			queued:  50, now: 500,
+			want: map[uint32]uint64{9: 100, 2: 200, 3: 100},
+		},
+		{
+			name:    "the idle task is told as 0",
+			history: historyOf(0, []ran{one(100, 1), one(200, 0)}),
+			queued:  150, now: 230,
+			want: map[uint32]uint64{0: 80},
+		},
+		{
+			name:    "what was written after the wait was read is not part of it",
+			history: historyOf(9, plain),
+			queued:  150, now: 250,
+			want: map[uint32]uint64{2: 50, 3: 50},
+		},
+		{
+			name:    "not even a whole history of it",
+			history: historyOf(9, plain),
+			queued:  20, now: 90,
+			want: map[uint32]uint64{},
+		},
+		{
+			name: "who took turns shares the slice by how long each ran",
+			history: historyOf(9, []ran{one(100, 1),
+				{end: 200, by: []uint32{2, 3, 4}, ns: []uint32{50, 30, 20}}}),
+			queued: 100, now: 200,
+			want: map[uint32]uint64{2: 50, 3: 30, 4: 20},
+		},
+		{
+			name: "and a part of it alike",
+			history: historyOf(9, []ran{one(100, 1),
+				{end: 200, by: []uint32{2, 3, 4}, ns: []uint32{50, 30, 20}}}),
+			queued: 150, now: 200,
+			want: map[uint32]uint64{2: 25, 3: 15, 4: 10},
+		},
+		{
+			name: "a full level goes on in the next",
+			history: historyOf(9,
+				fullLevel(10_000, 10, 1),
+				[]ran{one(9000, 5), one(9370, 6)}),
+			queued: 9200, now: 10_000,
+			want: map[uint32]uint64{1: 630, 6: 170},
+		},
+		{
+			name: "and in the last",
+			history: historyOf(9,
+				fullLevel(10_000, 10, 1),
+				fullLevel(9370, 10, 2),
+				[]ran{one(8000, 7), one(8740, 8)}),
+			queued: 8500, now: 10_000,
+			want: map[uint32]uint64{1: 630, 2: 630, 8: 240},
+		},
+		{
+			name: "beyond which nothing is known",
+			history: historyOf(9,
+				fullLevel(10_000, 10, 1), fullLevel(9370, 10, 2), fullLevel(8740, 10, 3)),
+			queued: 1000, now: 10_000,
+			want: map[uint32]uint64{1: 630, 2: 630, 3: 630},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			require.Equal(t, test.want, test.history.charges(test.queued, test.now))
+		})
+	}
+}
+
+// fullLevel has slices of one process up to end; its first is 63 lengths before,
+// since when the oldest began is what the next level says.
+func fullLevel(end, length uint64, pid uint32) (all []ran) {
+	const slices = 64
+	for i := range uint64(slices) {
+		all = append(all, one(end-(slices-1-i)*length, pid))
+	}
+	return all
+}
+
+// The kernel writes while it is read: slices need not make sense.
+func TestATornHistoryChargesNothingTwice(t *testing.T) {
+	t.Run("a slice that ends before it began ends the look back", func(t *testing.T) {
+		h := historyOf(9, []ran{one(100, 1), one(300, 2), one(250, 3)})
+		require.Equal(t, map[uint32]uint64{9: 50}, h.charges(50, 300))
+	})
+	t.Run("more processes than there are slots are those in the slots", func(t *testing.T) {
+		h := historyOf(9, []ran{one(100, 1), {end: 200, by: []uint32{2, 3}, ns: []uint32{50, 50}}})
+		s := h.Levels[0].back(0)
+		s.Used = 1 << 31
+		require.NotPanics(t, func() {
+			require.LessOrEqual(t, h.charges(100, 200)[2], uint64(50))
+		})
+	})
+	t.Run("a slice without processes is the one in its first slot", func(t *testing.T) {
+		h := historyOf(9, []ran{one(100, 1), {end: 200}})
+		require.Equal(t, map[uint32]uint64{0: 100}, h.charges(100, 200))
+	})
+	t.Run("whatever is there, a wait is charged to one process at a time", func(t *testing.T) {
+		random := rand.New(rand.NewPCG(1, 2))
+		for range 20_000 {
+			h := &contentionHistory{Pid: 9}
+			clock := uint64(0)
+			for n := range h.Levels {
+				h.Levels[n].Head = random.Uint64()
+				for i := range h.Levels[n].Slices {
+					clock = random.Uint64N(1 << 20)
+					if random.IntN(4) > 0 {
+						clock = 1<<20 - uint64(n*64+i)*100
+					}
+					*h.Levels[n].back(i) = contentionSlice{End: clock, Used: 1, Pid: [8]uint32{random.Uint32N(5)}}
+				}
+			}
+			queued := random.Uint64N(1 << 20)
+			now := queued + random.Uint64N(1<<20)
+			var sum uint64
+			for _, ns := range h.charges(queued, now) {
+				sum += ns
+			}
+			require.LessOrEqual(t, sum, now-queued)
+		}
+	})
+}
+

@@ -1,0 +1,432 @@
+package sampler_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/prometheus/procfs"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/hotspot-otel/hotspot/bpf"
+	"github.com/hotspot-otel/hotspot/bpf/testdata/switches"
+	"github.com/hotspot-otel/hotspot/internal/host"
+	"github.com/hotspot-otel/hotspot/internal/sampler"
+	"github.com/hotspot-otel/hotspot/testdata/workload"
+)
+
+const (
+	minWait  = time.Millisecond // the default of the receiver
+	maxPairs = 16384
+)
+
+// watch is a sampler over everything the kernel has to say.
+type watch struct {
+	t      testing.TB
+	kernel *bpf.Kernel
+	host   *host.Host
+	*sampler.Sampler
+}
+
+// openWatch loads all programs; see open for who may not. The first pass, which
+// has no windows, is made.
+func openWatch(t testing.TB) *watch {
+	t.Helper()
+	kernel, err := bpf.Open(&bpf.ContentionOptions{MinWait: minWait, MaxPairs: maxPairs})
+	if errors.Is(err, bpf.ErrRequirement) && os.Getenv("HOTSPOT_REQUIRE_KERNEL") != "1" {
+		t.Skip("needs the kernel:", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, kernel.Close()) })
+	require.Empty(t, kernel.Missing)
+	h, err := host.Open("/proc", "/sys")
+	require.NoError(t, err)
+	s := sampler.New(sampler.Sources{
+		Census: kernel.Census, Exits: kernel.Exits, Contention: kernel.Contention, OOM: kernel.OOM, Host: h,
+	}, 4)
+	sample(t, s)
+	return &watch{t: t, kernel: kernel, host: h, Sampler: s}
+}
+
+// windows lets some windows go by and calls visit with each.
+func (w *watch) windows(n int, length time.Duration, visit func(*sampler.Snapshot)) {
+	w.t.Helper()
+	for range n {
+		wait(w.host, length)
+		visit(sample(w.t, w.Sampler))
+	}
+}
+
+// loop starts a process of one thread that runs without end and has no runtime,
+// whose threads would wait beside it. It is killed at the end of the test.
+func loop(t testing.TB, options ...string) (pid int) {
+	t.Helper()
+	parent := workload.Start(t, "spawn", append(options, "-count=1", "1", "1h")...)
+	require.Eventually(t, func() bool {
+		for _, child := range parent.Children() {
+			pid = child
+		}
+		return pid != 0
+	}, patience, time.Millisecond)
+	return pid
+}
+
+// thaw continues what was frozen.
+func thaw(t testing.TB, pid int) {
+	t.Helper()
+	require.NoError(t, unix.Kill(pid, unix.SIGCONT))
+}
+
+// waits adds up how one process waited, window by window.
+type waits struct {
+	pid    int
+	behind map[int]time.Duration // by aggressor
+	total  sampler.Wait
+	used   sampler.Usage
+}
+
+func (w *waits) add(s *sampler.Snapshot) {
+	if w.behind == nil {
+		w.behind = map[int]time.Duration{}
+	}
+	for _, p := range s.Pairs {
+		if int(p.Victim.Pid) == w.pid {
+			w.behind[int(p.Aggressor.Pid)] += p.Wait
+		}
+	}
+	for i := range s.Windows {
+		if v := &s.Windows[i]; int(v.Pid) == w.pid {
+			w.total.Others += v.Waited.Others
+			w.total.Self += v.Waited.Self
+			w.total.Idle += v.Waited.Idle
+			w.total.Unattributed += v.Waited.Unattributed
+			w.used.RunQueue += v.Used.RunQueue
+			w.used.Involuntary += v.Used.Involuntary
+		}
+	}
+}
+
+func (w *waits) pairs() time.Duration { return sum(w.behind) }
+
+// schedstat returns the time on a CPU and the run delay of all threads of a
+// process.
+func schedstat(t testing.TB, pid int) (ran, waited time.Duration) {
+	t.Helper()
+	for _, thread := range schedstats(t, pid) {
+		ran, waited = ran+thread.CPU, waited+thread.RunQueue
+	}
+	return ran, waited
+}
+
+// schedstats returns what each thread of a process has used.
+func schedstats(t testing.TB, pid int) (all []sampler.Thread) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	require.NoError(t, err)
+	require.NotEmpty(t, files, "process %d is gone", pid)
+	for _, file := range files {
+		tid, err := strconv.ParseUint(filepath.Base(filepath.Dir(file)), 10, 32)
+		require.NoError(t, err)
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		thread := sampler.Thread{TID: uint32(tid)}
+		_, err = fmt.Sscan(string(text), (*int64)(&thread.CPU), (*int64)(&thread.RunQueue))
+		require.NoError(t, err)
+		all = append(all, thread)
+	}
+	return all
+}
+
+// oneCPU is the option that keeps workloads on the same CPU.
+func oneCPU(t testing.TB) string {
+	t.Helper()
+	return fmt.Sprintf("-cpu=%d", allowedCPUs(t)[0])
+}
+
+// A frozen process waits for no CPU. So a victim that is frozen at both ends has
+// no wait in progress there, and the kernel's own run delay is the measure of
+// all it ever waited; in between most windows end inside a wait.
+func TestWaitIsAttributedToTheProcessThatTookTheCPU(t *testing.T) {
+	const windows, length = 20, 500 * time.Millisecond
+	w := openWatch(t)
+	cpu := oneCPU(t)
+	victim := loop(t, cpu, "-nice=19")
+	workload.Freeze(t, victim)
+	hog := loop(t, cpu)
+	got := waits{pid: victim}
+	sample(t, w.Sampler)
+	cutBefore := victims(t, w)[uint32(victim)].Cut
+	_, waitedBefore := schedstat(t, victim)
+	hogBefore, _ := schedstat(t, hog)
+
+	thaw(t, victim)
+	w.windows(windows, length, got.add)
+	workload.Freeze(t, victim)
+	hogAfter, _ := schedstat(t, hog)
+	got.add(sample(t, w.Sampler))
+
+	_, waitedAfter := schedstat(t, victim)
+	waited, hogRan := waitedAfter-waitedBefore, hogAfter-hogBefore
+	// Nothing on a host at rest, but others can keep the victim waiting for longer
+	// than the history reaches back.
+	cut := time.Duration(victims(t, w)[uint32(victim)].Cut - cutBefore)
+	t.Logf("the victim waited %v, of which cut off %v; attributed %v (%.4f), of which to the hog %v; that ran %v (%.4f)",
+		waited, cut, got.pairs(), got.pairs().Seconds()/waited.Seconds(),
+		got.behind[hog], hogRan, got.behind[hog].Seconds()/hogRan.Seconds())
+	require.Greater(t, waited, windows*length/2, "this test has shown nothing")
+	require.InEpsilon(t, (waited - cut).Seconds(), got.pairs().Seconds(), 0.03)
+	// The victim always wants the CPU: what the hog gets it waits for.
+	require.InEpsilon(t, hogRan.Seconds(), got.behind[hog].Seconds(), 0.03)
+}
+
+func TestEachAggressorIsChargedItsShare(t *testing.T) {
+	const windows, length = 12, 500 * time.Millisecond
+	w := openWatch(t)
+	cpu := oneCPU(t)
+	victim := loop(t, cpu)
+	workload.Freeze(t, victim)
+	hog := loop(t, cpu)
+	ticker := workload.Start(t, "ticker", cpu, "1ms", "10ms").Pid()
+	got := waits{pid: victim}
+	sample(t, w.Sampler)
+	trace := switches.Start(t, allowedCPUs(t)[0])
+
+	thaw(t, victim)
+	w.windows(windows, length, got.add)
+	workload.Freeze(t, victim)
+	all := trace.Stop()
+	got.add(sample(t, w.Sampler))
+
+	truth, long := all.Behind(victim, 0), all.Behind(victim, minWait)
+	var whole, wholeLong time.Duration
+	for pid, ns := range truth {
+		if pid != 0 && pid != victim {
+			whole, wholeLong = whole+ns, wholeLong+long[pid]
+		}
+	}
+	for _, pid := range []int{hog, ticker} {
+		share := got.behind[pid].Seconds() / got.pairs().Seconds()
+		want := truth[pid].Seconds() / whole.Seconds()
+		t.Logf("%d: %v of %v, share %.4f; in truth %v of %v, share %.4f; of waits of %v and more %v of %v",
+			pid, got.behind[pid], got.pairs(), share, truth[pid], whole, want, minWait, long[pid], wholeLong)
+		assert.InEpsilon(t, want, share, 0.05)
+		assert.InEpsilon(t, long[pid].Seconds(), got.behind[pid].Seconds(), 0.03)
+	}
+}
+
+// Twenty threads that always want to run on every CPU there is.
+func TestTheWaitsAddUp(t *testing.T) {
+	const processes, threads, windows, length = 4, 5, 6, time.Second
+	w := openWatch(t)
+	crowd := map[int]*waits{}
+	for range processes {
+		p := workload.Start(t, "crowd", "-pinned", strconv.Itoa(threads))
+		crowd[p.Pid()] = &waits{pid: p.Pid()}
+	}
+	sample(t, w.Sampler)
+	w.windows(windows, length, func(s *sampler.Snapshot) {
+		t.Helper()
+		behind := map[sampler.ID]time.Duration{}
+		var pairs, caused time.Duration
+		alive := map[sampler.ID]bool{}
+		for i := range s.Windows {
+			caused += s.Windows[i].Caused
+			alive[s.Windows[i].ID] = true
+		}
+		for _, p := range s.Pairs {
+			behind[p.Victim.ID] += p.Wait
+			if alive[p.Aggressor.ID] {
+				pairs += p.Wait
+			}
+		}
+		require.Equal(t, pairs, caused, "what some wait others cause")
+
+		for i := range s.Windows {
+			v := &s.Windows[i]
+			if crowd[int(v.Pid)] == nil {
+				continue
+			}
+			crowd[int(v.Pid)].add(s)
+			sum := v.Waited.Others + v.Waited.Self + v.Waited.Idle + v.Waited.Unattributed
+			t.Logf("%d: run queue %v, others %.4f, self %.4f, idle %.4f, unattributed %.4f; pairs %.4f of others", v.Pid,
+				v.Used.RunQueue, ratio(v.Waited.Others, v.Used.RunQueue), ratio(v.Waited.Self, v.Used.RunQueue),
+				ratio(v.Waited.Idle, v.Used.RunQueue), ratio(v.Waited.Unattributed, v.Used.RunQueue),
+				ratio(behind[v.ID], v.Waited.Others))
+			assert.InEpsilon(t, v.Used.RunQueue.Seconds(), sum.Seconds(), 0.02)
+			assert.InEpsilon(t, v.Waited.Others.Seconds(), behind[v.ID].Seconds(), 0.02)
+		}
+	})
+	for _, c := range crowd {
+		require.NotZero(t, c.used.RunQueue)
+		require.LessOrEqual(t, ratio(c.total.Unattributed, c.used.RunQueue), 0.05)
+	}
+}
+
+func ratio(part, whole time.Duration) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return part.Seconds() / whole.Seconds()
+}
+
+// Two processes that pass a byte to and fro are off their CPU half of the time
+// without waiting for it. Who wakes the other while both are on one CPU loses it
+// as often as not: that is no sleep, and the kernel counts it as involuntary.
+func TestInvoluntarySwitchesAreTheKernels(t *testing.T) {
+	const windows, length = 6, 500 * time.Millisecond
+	for _, test := range []struct {
+		name   string
+		beside bool
+	}{
+		{name: "two that ping-pong"},
+		{name: "two that ping-pong beside a loop", beside: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := openWatch(t)
+			cpu := oneCPU(t)
+			ping := workload.Start(t, "pingpong", cpu)
+			pids := []int{ping.Pid()}
+			require.Eventually(t, func() bool {
+				pids = append(pids[:1], ping.Children()...)
+				return len(pids) == 2
+			}, patience, time.Millisecond)
+			if test.beside {
+				pids = append(pids, loop(t, cpu))
+			}
+			freeze := func() {
+				t.Helper()
+				for _, pid := range pids {
+					workload.Freeze(t, pid)
+				}
+			}
+			freeze()
+			sample(t, w.Sampler)
+			before := victims(t, w)
+			wantBefore := map[int]switchCounts{}
+			for _, pid := range pids {
+				wantBefore[pid] = countSwitches(t, pid)
+			}
+			for _, pid := range pids {
+				thaw(t, pid)
+			}
+			took := map[int]uint64{}
+			waited := map[int]*waits{}
+			visit := func(s *sampler.Snapshot) {
+				for _, p := range s.Pairs {
+					require.NotZero(t, p.Aggressor.Pid, "the idle task takes no CPU from anybody")
+					took[int(p.Victim.Pid)] += p.Involuntary
+				}
+				for _, pid := range pids {
+					if waited[pid] == nil {
+						waited[pid] = &waits{pid: pid}
+					}
+					waited[pid].add(s)
+				}
+			}
+			w.windows(windows, length, visit)
+			freeze()
+			visit(sample(t, w.Sampler))
+			after := victims(t, w)
+
+			for _, pid := range pids {
+				want := countSwitches(t, pid).since(wantBefore[pid])
+				got := after[uint32(pid)].Involuntary - before[uint32(pid)].Involuntary
+				t.Logf("%d: %d voluntary, %d involuntary switches; seen %d, by others %d; waited %v", pid,
+					want.voluntary, want.involuntary, got, took[pid], waited[pid].pairs())
+				// A few more or less: the kernel need not run a BPF program in the
+				// context of every task.
+				few := 5 + float64(want.involuntary)/1000
+				assert.InDelta(t, want.involuntary, got, few)
+				assert.LessOrEqual(t, took[pid], got, "its own threads take it from each other too")
+				assert.Greater(t, took[pid], got/2)
+				assert.Equal(t, want.involuntary, waited[pid].used.Involuntary)
+				// Waits of less than minWait are in run_delay only.
+				assert.LessOrEqual(t, waited[pid].pairs(), waited[pid].used.RunQueue+windows*length/20)
+			}
+			ours := countSwitches(t, ping.Pid()).since(wantBefore[ping.Pid()])
+			require.Greater(t, ours.voluntary, uint64(1000), "this test has shown nothing")
+		})
+	}
+}
+
+// victims reads what the kernel keeps of every process that waited.
+func victims(t testing.TB, w *watch) map[uint32]bpf.Victim {
+	t.Helper()
+	all := map[uint32]bpf.Victim{}
+	require.NoError(t, w.kernel.Contention.Read(
+		func(bpf.Pair, bpf.Charge) {},
+		func(pid uint32, v bpf.Victim) { all[pid] = v }))
+	return all
+}
+
+type switchCounts struct{ voluntary, involuntary uint64 }
+
+func (c switchCounts) since(before switchCounts) switchCounts {
+	return switchCounts{c.voluntary - before.voluntary, c.involuntary - before.involuntary}
+}
+
+// countSwitches adds up the context switches of all threads of a process.
+func countSwitches(t testing.TB, pid int) (c switchCounts) {
+	t.Helper()
+	threads, err := procfs.AllThreads(pid)
+	require.NoError(t, err)
+	for _, thread := range threads {
+		status, err := thread.NewStatus()
+		require.NoError(t, err)
+		c.voluntary += status.VoluntaryCtxtSwitches
+		c.involuntary += status.NonVoluntaryCtxtSwitches
+	}
+	return c
+}
+
+// What runs beside the victim switches thousands of times a second and comes and
+// goes: many of the aggressors of a wait are dead by its end.
+func TestALongWaitBesideManySwitchesIsAttributed(t *testing.T) {
+	const windows, length, long = 6, time.Second, 50 * time.Millisecond
+	w := openWatch(t)
+	cpu := oneCPU(t)
+	victim := loop(t, cpu, "-nice=12")
+	workload.Freeze(t, victim)
+	beside := []int{workload.Start(t, "pingpong", cpu).Pid(), loop(t, cpu)}
+	workload.Start(t, "spawn", cpu, "100", "5ms")
+	got := waits{pid: victim}
+	sample(t, w.Sampler)
+	before := victims(t, w)[uint32(victim)]
+	trace := switches.Start(t, allowedCPUs(t)[0])
+
+	thaw(t, victim)
+	w.windows(windows, length, got.add)
+	workload.Freeze(t, victim)
+	all := trace.Stop()
+	got.add(sample(t, w.Sampler))
+	after := victims(t, w)[uint32(victim)]
+
+	truth, ofLong := all.Behind(victim, 0), all.Behind(victim, long)
+	t.Logf("%d switches; run queue %v, of which %v in waits of %v and more; others %.4f, self %.4f, unattributed %.4f; cut off %v",
+		len(all), got.used.RunQueue, sum(ofLong), long, ratio(got.total.Others, got.used.RunQueue),
+		ratio(got.total.Self, got.used.RunQueue), ratio(got.total.Unattributed, got.used.RunQueue), time.Duration(after.Cut-before.Cut))
+	require.Greater(t, len(all), 100_000, "this test has shown nothing")
+	require.Greater(t, sum(ofLong), got.used.RunQueue/4, "nor this")
+	// With so many processes the history reaches back for more than a second. On a
+	// host at rest no wait is that long.
+	cut := time.Duration(after.Cut - before.Cut)
+	require.LessOrEqual(t, cut, sum(all.Behind(victim, time.Second)))
+	require.GreaterOrEqual(t, ratio(got.total.Others+got.total.Self+cut, got.used.RunQueue), 0.95)
+	for _, pid := range beside {
+		t.Logf("behind %d: %v, in truth %v", pid, got.behind[pid], truth[pid])
+		assert.InDelta(t, truth[pid].Seconds(), got.behind[pid].Seconds(), 0.05*truth[pid].Seconds()+cut.Seconds())
+	}
+}
+
+func sum(of map[int]time.Duration) (all time.Duration) {
+	for _, d := range of {
+		all += d
+	}
+	return all
+}

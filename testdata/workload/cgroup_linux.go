@@ -1,0 +1,124 @@
+package workload
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// Cgroup is a control group with one controller, of either version.
+type Cgroup struct {
+	t    testing.TB
+	path string
+	v2   bool
+}
+
+// NewCgroup makes a group with the cpu or the memory controller that is removed
+// at the end of the test, after the processes that were started later. Without
+// that controller the test is skipped.
+func NewCgroup(t testing.TB, controller string) Cgroup {
+	t.Helper()
+	name := "hotspot-test-" + strconv.Itoa(os.Getpid())
+	g := Cgroup{t: t, path: filepath.Join(cgroupRoot, controller, name)}
+	if controllers, err := os.ReadFile(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil &&
+		strings.Contains(" "+strings.TrimSpace(string(controllers))+" ", " "+controller+" ") {
+		g.path, g.v2 = filepath.Join(cgroupRoot, name), true
+		write(t, filepath.Join(cgroupRoot, "cgroup.subtree_control"), "+"+controller)
+	} else if _, err := os.Stat(filepath.Join(cgroupRoot, controller, "cgroup.procs")); err != nil {
+		t.Skip("needs the " + controller + " controller of a cgroup hierarchy at " + cgroupRoot)
+	}
+	require.NoError(t, os.Mkdir(g.path, 0o755))
+	t.Cleanup(func() {
+		// The kernel empties it some time after the last process was reaped.
+		require.Eventually(t, func() bool {
+			err := os.Remove(g.path)
+			return err == nil || errors.Is(err, os.ErrNotExist)
+		}, time.Minute, time.Millisecond)
+	})
+	return g
+}
+
+// ID is the group's kernfs id, which is its inode number.
+func (g Cgroup) ID() uint64 {
+	g.t.Helper()
+	var s unix.Stat_t
+	require.NoError(g.t, unix.Stat(g.path, &s))
+	return s.Ino
+}
+
+// Add moves a process into the group.
+func (g Cgroup) Add(pid int) {
+	g.t.Helper()
+	write(g.t, filepath.Join(g.path, "cgroup.procs"), strconv.Itoa(pid))
+}
+
+// Remove moves a process of the group into the one above it.
+func (g Cgroup) Remove(pid int) {
+	g.t.Helper()
+	write(g.t, filepath.Join(filepath.Dir(g.path), "cgroup.procs"), strconv.Itoa(pid))
+}
+
+// SetQuota limits the CPU time of the group to quota in each period; a negative
+// one lifts the limit.
+func (g Cgroup) SetQuota(quota, period time.Duration) {
+	g.t.Helper()
+	limit := strconv.FormatInt(quota.Microseconds(), 10)
+	every := strconv.FormatInt(period.Microseconds(), 10)
+	if g.v2 {
+		if quota < 0 {
+			limit = "max"
+		}
+		write(g.t, filepath.Join(g.path, "cpu.max"), limit+" "+every)
+		return
+	}
+	if quota < 0 {
+		limit = "-1"
+	}
+	write(g.t, filepath.Join(g.path, "cpu.cfs_period_us"), every)
+	write(g.t, filepath.Join(g.path, "cpu.cfs_quota_us"), limit)
+}
+
+// SetMemory limits the memory of the group, in bytes.
+func (g Cgroup) SetMemory(limit int) {
+	g.t.Helper()
+	file := "memory.limit_in_bytes"
+	if g.v2 {
+		file = "memory.max"
+	}
+	write(g.t, filepath.Join(g.path, file), strconv.Itoa(limit))
+}
+
+// Throttled returns for how long the group was held back; rounded down to a
+// microsecond by v2.
+func (g Cgroup) Throttled() time.Duration {
+	g.t.Helper()
+	text, err := os.ReadFile(filepath.Join(g.path, "cpu.stat"))
+	require.NoError(g.t, err)
+	name, unit := "throttled_time ", time.Nanosecond
+	if g.v2 {
+		name, unit = "throttled_usec ", time.Microsecond
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(line, name); found {
+			n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			require.NoError(g.t, err)
+			return time.Duration(n) * unit
+		}
+	}
+	g.t.Fatalf("no %s in %s", name, text)
+	return 0
+}
+
+func write(t testing.TB, path, value string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(value), 0))
+}
