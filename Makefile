@@ -29,7 +29,7 @@ BPF_PACKAGES := clang-$(CLANG) clang-format-$(CLANG) llvm-$(CLANG) libbpf-dev
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test build slim generate lint e2e bench clean bpf-packages
+.PHONY: help run test build slim generate lint scenarios e2e bench clean bpf-packages
 
 # help: list the targets
 help:
@@ -45,7 +45,9 @@ run: $(RUN)
 # -count=1: the test cache knows nothing of the kernel.
 test:
 	@test "$$(id -u)" = 0 || echo 'Not root: tests that need the kernel are skipped. For all: sudo env PATH="$$PATH" make test'
-	go test -count=1 $$(go list ./... | grep -v /e2e$$)
+	go test -count=1 $$(go list ./... | grep -v -e /e2e$$ -e /scenarios$$)
+	@# Not beside the others, whose load would be diagnosed as well.
+	go test -count=1 -timeout=20m ./internal/scenarios
 	$(if $(wildcard testdata/workload),go vet ./testdata/workload/...)
 
 # build: build the full distribution, _build/otelcol-hotspot (5 to 10 minutes the first time)
@@ -77,6 +79,10 @@ lint: bpf-packages
 	@files=$$(gofmt -l $(GO_DIRS)); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }
 	$(LINT) golangci-lint run ./...
 	clang-format-$(CLANG) --dry-run -Werror $(BPF_C)
+
+# scenarios: run every diagnosis scenario five times at intervals of 1, 2 and 5 seconds (about an hour); as root
+scenarios:
+	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_SCENARIOS=full go test -count=1 -v -timeout=3h ./internal/scenarios
 
 # e2e: test the full distribution from outside
 e2e: $(FULL)

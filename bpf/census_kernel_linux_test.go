@@ -307,15 +307,15 @@ func TestAProcessThatExitedIsInTheCensusUntilItIsReaped(t *testing.T) {
 
 func TestAMoveToACgroupWithAQuotaIsSeen(t *testing.T) {
 	census := open(t)
-	group := newCPUGroup(t)
+	group := workload.NewGroup(t, "cpu")
 	child := workload.Start(t, "busy")
 	before := take(t, census, child.Pid())
-	require.NotEqual(t, group.id(t), before.CpuCgroup)
+	require.NotEqual(t, group.ID(), before.CpuCgroup)
 
-	group.setQuota(t, 25*time.Millisecond, 100*time.Millisecond)
-	group.add(t, child.Pid())
+	group.LimitCPU(25*time.Millisecond, 100*time.Millisecond)
+	group.Add(child)
 	after := take(t, census, child.Pid())
-	require.Equal(t, group.id(t), after.CpuCgroup)
+	require.Equal(t, group.ID(), after.CpuCgroup)
 	require.EqualValues(t, 25*time.Millisecond, after.CpuQuota)
 	require.EqualValues(t, 100*time.Millisecond, after.CpuPeriod)
 
@@ -323,13 +323,13 @@ func TestAMoveToACgroupWithAQuotaIsSeen(t *testing.T) {
 		return take(t, census, child.Pid()).Throttled >= after.Throttled+uint64(300*time.Millisecond)
 	}, time.Minute, 10*time.Millisecond, "a busy process is held back by its quota")
 
-	least := group.throttled(t)
+	least := uint64(group.Throttled())
 	throttled := take(t, census, child.Pid()).Throttled
-	most := group.throttled(t)
+	most := uint64(group.Throttled())
 	require.GreaterOrEqual(t, throttled, least)
 	require.LessOrEqual(t, throttled, most)
 
-	group.setQuota(t, -1, 100*time.Millisecond)
+	group.LimitCPU(-1, 100*time.Millisecond)
 	require.Zero(t, take(t, census, child.Pid()).CpuQuota, "0 is no limit")
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hotspot-otel/hotspot/bpf"
 	"github.com/hotspot-otel/hotspot/internal/identity"
+	"github.com/hotspot-otel/hotspot/internal/memory"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadatatest"
 )
@@ -51,7 +52,8 @@ func (w *world) open(*Config) (*eyes, error) {
 		return nil, w.openErr
 	}
 	w.opened++
-	return &eyes{from: sampler.Sources{Census: w, Host: w}, whose: fakeIdentifier{}, close: func() error {
+	from := sampler.Sources{Census: w, Host: w}
+	return &eyes{from: from, whose: fakeIdentifier{}, memory: noLimits{}, close: func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.closed++
@@ -127,6 +129,11 @@ func (fakeIdentifier) Of(p sampler.Process) identity.Identity {
 }
 
 func (fakeIdentifier) EndPass() {}
+
+// noLimits is a host without control groups.
+type noLimits struct{}
+
+func (noLimits) Fill(*sampler.Snapshot, memory.Identifier) {}
 
 // statusHost is one pipeline's host; it keeps what it is told.
 type statusHost struct {
