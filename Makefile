@@ -19,7 +19,7 @@ VERSION ?= $(patsubst v%,%,$(shell git describe --tags --dirty --match 'v[0-9]*'
 FULL := _build/otelcol-hotspot
 SLIM := _build/otelcol-hotspot-slim
 SOURCES := go.mod go.sum $(shell find bpf internal receiver -name '*.o' -o -name '*.go' ! -name '*_test.go')
-BPF_C := $(wildcard bpf/*.[ch])
+BPF_C := $(wildcard bpf/*.[ch] bpf/testdata/*/*.[ch])
 GO_DIRS := $(wildcard *.go bench bpf internal receiver e2e testdata)
 
 # The go:generate lines pin the version of clang: other versions give other
@@ -29,7 +29,7 @@ BPF_PACKAGES := clang-$(CLANG) clang-format-$(CLANG) llvm-$(CLANG) libbpf-dev
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test build slim generate lint e2e bench bench-hooks clean bpf-packages
+.PHONY: help run test build slim generate lint scenarios e2e bench bench-hooks clean bpf-packages
 
 # help: list the targets
 help:
@@ -42,10 +42,12 @@ run: $(RUN)
 	$(SUDO) $(RUN) --config=otelcol-config.yaml
 
 # test: run the Go tests; as root also those that need the kernel
-# -count=1: the test cache knows nothing of the kernel.
+# -count=1: the test cache knows nothing of the kernel. -p=1: the packages load it.
 test:
 	@test "$$(id -u)" = 0 || echo 'Not root: tests that need the kernel are skipped. For all: sudo env PATH="$$PATH" make test'
-	go test -count=1 $$(go list ./... | grep -v /e2e$$)
+	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /scenarios$$)
+	@# Not beside the others, whose load would be diagnosed as well.
+	go test -count=1 -timeout=20m ./internal/scenarios
 	$(if $(wildcard testdata/workload),go vet ./testdata/workload/...)
 
 # build: build the full distribution, _build/otelcol-hotspot (5 to 10 minutes the first time)
@@ -66,7 +68,7 @@ $(FULL) $(SLIM): tools/otel/go.mod $(SOURCES)
 
 # generate: rebuild the BPF objects and what mdatagen makes of metadata.yaml
 generate: bpf-packages
-	go generate ./bpf/...
+	go generate ./bpf/... ./bpf/testdata/switches
 	cd receiver/hotspotreceiver && go tool -modfile=../../tools/otel/go.mod mdatagen metadata.yaml
 
 # lint: vet, formatting, golangci-lint; clang-format for bpf/
@@ -77,6 +79,10 @@ lint: bpf-packages
 	@files=$$(gofmt -l $(GO_DIRS)); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }
 	$(LINT) golangci-lint run ./...
 	clang-format-$(CLANG) --dry-run -Werror $(BPF_C)
+
+# scenarios: run every diagnosis scenario five times at intervals of 1, 2 and 5 seconds (about an hour); as root
+scenarios:
+	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_SCENARIOS=full go test -count=1 -v -timeout=3h ./internal/scenarios
 
 # e2e: test the full distribution from outside
 e2e: $(FULL)

@@ -199,4 +199,3 @@ func TestATornHistoryChargesNothingTwice(t *testing.T) {
 		}
 	})
 }
-

@@ -53,6 +53,9 @@ type StarvedConfig struct {
 	RuleConfig `mapstructure:",squash"`
 	// MinWaitRatio is the wait behind other processes as a share of the window.
 	MinWaitRatio float64 `mapstructure:"min_wait_ratio"`
+	// MinWaitPerRun is the wait of the most delayed thread for each time it ran. A
+	// task that wakes up waits for the end of another's slice, as anybody does.
+	MinWaitPerRun time.Duration `mapstructure:"min_wait_per_run"`
 	// MinWaitShare is that wait as a share of the time the process wanted to run:
 	// that wait and its CPU time, 0 to 1.
 	MinWaitShare float64 `mapstructure:"min_wait_share"`
@@ -141,7 +144,12 @@ func DefaultConfig() Config {
 			MinRefaultsPerSecond:    10000,
 			MinSystemShare:          0.5,
 		},
-		Starved:       StarvedConfig{RuleConfig: enabled, MinWaitRatio: 0.2, MinWaitShare: 0.7},
+		Starved: StarvedConfig{
+			RuleConfig:    enabled,
+			MinWaitRatio:  0.2,
+			MinWaitPerRun: 5 * time.Millisecond,
+			MinWaitShare:  0.7,
+		},
 		NoisyNeighbor: NoisyNeighborConfig{RuleConfig: enabled, MinCores: 0.3, MinVictimShare: 0.5, MaxOwnWaitShare: 0.5},
 		CPUThrottled:  CPUThrottledConfig{RuleConfig: enabled, MinThrottledRatio: 0.1},
 		ForkStorm:     ForkStormConfig{RuleConfig: enabled, MinChildrenPerSecond: 100, MinCores: 0.3},
@@ -204,6 +212,7 @@ func (c *StarvedConfig) check(block string) error {
 	return errors.Join(
 		c.RuleConfig.check(block),
 		inRange(block+"::min_wait_ratio", c.MinWaitRatio, 0, 1000),
+		inRange(block+"::min_wait_per_run", c.MinWaitPerRun, 0, time.Hour),
 		inRange(block+"::min_wait_share", c.MinWaitShare, 0, 1),
 	)
 }

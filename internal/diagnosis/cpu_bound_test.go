@@ -53,20 +53,20 @@ func TestCPUBound(t *testing.T) {
 			matches: true,
 		},
 		"a memory stall just under max_memory_stall is not to blame": {
-			change: func(w *sampler.Window, s *sampler.Snapshot) {
-				w.Busiest.CPU, s.MemoryStall = length, 0.0999
+			change: func(w *sampler.Window, _ *sampler.Snapshot) {
+				w.Busiest.CPU, w.MemoryStall = length, 0.0999
 			},
 			matches: true,
 		},
 		"a memory stall at max_memory_stall is not to blame": {
-			change: func(w *sampler.Window, s *sampler.Snapshot) {
-				w.Busiest.CPU, s.MemoryStall = length, 0.1
+			change: func(w *sampler.Window, _ *sampler.Snapshot) {
+				w.Busiest.CPU, w.MemoryStall = length, 0.1
 			},
 			matches: true,
 		},
 		"a memory stall just over max_memory_stall is to blame": {
-			change: func(w *sampler.Window, s *sampler.Snapshot) {
-				w.Busiest.CPU, s.MemoryStall = length, 0.1001
+			change: func(w *sampler.Window, _ *sampler.Snapshot) {
+				w.Busiest.CPU, w.MemoryStall = length, 0.1001
 			},
 		},
 		"a host of unknown size has no share": {
@@ -77,7 +77,7 @@ func TestCPUBound(t *testing.T) {
 			config := DefaultConfig().CPUBound
 			w, s := idle(812, "postgres"), snapshot(1)
 			tt.change(&w, s)
-			finding, matches := config.match(&w, s)
+			finding, matches := config.match(&w, sceneOf(s))
 			require.Equal(t, tt.matches, matches)
 			if matches {
 				require.Equal(t, CPUBound, finding.Label)
@@ -122,7 +122,7 @@ func TestCPUBoundSentences(t *testing.T) {
 			config := DefaultConfig().CPUBound
 			w := idle(812, "postgres")
 			tt.change(&w)
-			finding, matches := config.match(&w, snapshot(1))
+			finding, matches := config.match(&w, sceneOf(snapshot(1)))
 			require.True(t, matches)
 			require.Equal(t, tt.want, finding.Sentence)
 		})
@@ -134,12 +134,12 @@ func TestCPUBoundEvidence(t *testing.T) {
 	w, s := idle(812, "postgres"), snapshot(1)
 	w.Busiest = sampler.Thread{TID: 815, CPU: 4 * time.Second, RunQueue: time.Second}
 	w.Used = sampler.Usage{User: 3 * time.Second, System: 2 * time.Second}
-	s.MemoryStall = 0.05
-	finding, matches := config.match(&w, s)
+	w.MemoryStall = 0.05
+	finding, matches := config.match(&w, sceneOf(s))
 	require.True(t, matches)
 	require.Equal(t, []Evidence{
-		{"thread_utilization", 1, 0.9},
-		{"host_share", 0.25, 0.5},
-		{"memory_stall", 0.05, 0.1},
+		held("thread_utilization", 1, 0.9),
+		held("host_share", 0.25, 0.5),
+		held("memory_stall", 0.05, 0.1),
 	}, finding.Evidence)
 }

@@ -3,6 +3,7 @@ package diagnosis
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,12 +34,20 @@ func (n *numbers) usage() sampler.Usage {
 	}
 }
 
+func (n *numbers) thread() sampler.Thread {
+	return sampler.Thread{CPU: n.duration(), RunQueue: n.duration(), Runs: n.uint64()}
+}
+
+func (n *numbers) process() sampler.Process {
+	return sampler.Process{ID: sampler.ID{Pid: uint32(n.uint64() % 3)}, Name: "p"}
+}
+
 func (n *numbers) window() sampler.Window {
 	return sampler.Window{
-		Process:        sampler.Process{ID: sampler.ID{Pid: uint32(n.uint64() % 3)}, Name: "p"},
+		Process:        n.process(),
 		Used:           n.usage(),
 		Threads:        int(n.uint64()),
-		Busiest:        sampler.Thread{CPU: n.duration(), RunQueue: n.duration()},
+		Busiest:        n.thread(),
 		MaxThreadCPU:   n.duration(),
 		RSS:            n.uint64(),
 		Growth:         n.float64(),
@@ -47,6 +56,17 @@ func (n *numbers) window() sampler.Window {
 		Limit:          n.uint64(),
 		Headroom:       n.uint64(),
 		Throttled:      n.duration(),
+		GrowthSteps:    int(n.uint64()),
+		Grew:           n.uint64(),
+		Refaults:       n.uint64(),
+		Waited: sampler.Wait{
+			Others: n.duration(), Self: n.duration(), Idle: n.duration(), Unattributed: n.duration(),
+		},
+		Caused:      n.duration(),
+		Delayed:     n.thread(),
+		Quota:       n.float64(),
+		MemoryStall: n.float64(),
+		Children:    sampler.Children{Exits: int(n.uint64()), CPU: n.duration(), Name: "c"},
 	}
 }
 
@@ -59,6 +79,9 @@ func (n *numbers) snapshot() *sampler.Snapshot {
 	}
 	for range n.uint64() % 4 {
 		s.Windows = append(s.Windows, n.window())
+	}
+	for range n.uint64() % 4 {
+		s.Pairs = append(s.Pairs, &sampler.Pair{Victim: n.process(), Aggressor: n.process(), Wait: n.duration()})
 	}
 	return s
 }
@@ -78,18 +101,28 @@ func FuzzObserve(f *testing.F) {
 		}
 		return b
 	}
-	window := func(growth float64, span, cpu int) []any {
-		return []any{1, cpu, cpu, 0, 1 << 62, 1 << 62, 0, 0, 1, cpu, cpu, cpu, 1 << 62, growth, span, 3, 1 << 40, 1 << 30, 0}
+	// Two windows, of a victim and its aggressor, that match all rules if the
+	// numbers are sane.
+	snapshot := func(end, length, cpus int, stall, growth float64, span, cpu, wait int) []any {
+		window := func(pid, ran, waited int) []any {
+			return []any{
+				pid, 0, ran, waited, 1 << 62, 1 << 62, 0, 0, 1, ran, waited, 10, ran, 1 << 40, growth, span, 4,
+				1 << 41, 1 << 30, wait / 10, 3, math.MaxInt64, 1 << 62, waited, 0, wait, 0, wait, ran, waited, 10,
+				growth, stall, 1 << 40, cpu,
+			}
+		}
+		all := append([]any{end, length, cpus, stall, 2}, window(1, cpu, 0)...)
+		return append(append(all, window(2, 0, wait)...), 1, 2, 1, wait)
 	}
 	for _, length := range []int{0, -5e9, 1, 5e9, math.MaxInt64} {
 		for _, stall := range []float64{0, -1, math.NaN(), math.Inf(1)} {
 			for _, growth := range []float64{1e300, -1e300, math.NaN(), math.Inf(1), math.Inf(-1), math.SmallestNonzeroFloat64} {
 				for _, span := range []int{10e9, -10e9} {
 					for _, cpu := range []int{4.9e9, -1, math.MaxInt64, math.MinInt64} {
-						s := append([]any{0, length, 2, stall, 1}, window(growth, span, cpu)...)
+						s := snapshot(0, length, 2, stall, growth, span, cpu, cpu)
 						// Once more with a clock that went back, and gone.
-						s = append(append(s, -60_000_000_000, length, 0, stall, 1), window(growth, span, cpu)...)
-						f.Add(encode(append(s, -60_000_000_000, length, 2, stall, 0)...))
+						s = append(s, snapshot(-60_000_000_000, length, 0, stall, growth, span, cpu, -cpu)...)
+						f.Add(encode(append(s, -60_000_000_000, length, 2, stall, 0, 0)...))
 					}
 				}
 			}
@@ -107,7 +140,11 @@ func FuzzObserve(f *testing.F) {
 				require.Positive(t, ev.Window)
 				require.NotContains(t, ev.Sentence, "NaN")
 				require.NotContains(t, strings.ToLower(ev.Sentence), "inf")
+				for _, p := range slices.Concat(ev.Aggressors, ev.Victims) {
+					require.Positive(t, p.Wait)
+				}
 				for _, signal := range ev.Evidence {
+					require.False(t, math.IsNaN(signal.Threshold), signal.Name)
 					require.GreaterOrEqual(t, signal.Value, 0.0, signal.Name) // false for NaN
 					require.False(t, math.IsInf(signal.Value, 0), signal.Name)
 				}

@@ -147,7 +147,7 @@ func TestDurationCountsFromTheFirstWindowThatMatched(t *testing.T) {
 	ended := e.Observe(snapshot(4, idle(7, "x")))
 	require.Len(t, ended, 1)
 	require.Equal(t, 4*length, ended[0].Duration)
-	require.Equal(t, "x (7) is no longer limited by the CPU; it was for 20s", ended[0].Sentence)
+	require.Equal(t, "x (7) is no longer limited by the CPU; it lasted 20s", ended[0].Sentence)
 	require.Equal(t, started[0].Evidence, ended[0].Evidence, "of the last window that matched")
 }
 
@@ -185,7 +185,7 @@ func TestAnExitIsSaid(t *testing.T) {
 	e.Observe(snapshot(1, busy(9, "b"), late, idle(8, "c")))
 	ended := e.Observe(snapshot(2, exit(busy(9, "b")), exit(late), exit(idle(8, "c"))))
 	require.Len(t, ended, 2)
-	require.Equal(t, "a (7) has exited and is no longer limited by the CPU; it was for 10s", ended[0].Sentence)
+	require.Equal(t, "a (7) has exited and is no longer limited by the CPU; it lasted 10s", ended[0].Sentence)
 	require.Equal(t, uint32(9), ended[1].Process.Pid, "by process id")
 	require.Equal(t, OK, e.Label(ended[0].Process.ID))
 	require.Zero(t, e.Count())
@@ -213,7 +213,8 @@ func TestEvidenceIsOfEveryRuleThatMatched(t *testing.T) {
 		names = append(names, ev.Name)
 	}
 	require.Equal(t, []string{
-		"memory_growth_bytes", "memory_rss_bytes", "memory_limit_ratio", "faults_per_second", "time_to_limit_seconds",
+		"memory_growth_bytes", "memory_rss_bytes", "memory_limit_ratio", "faults_per_second", "memory_limit_bytes",
+		"time_to_limit_seconds",
 		"thread_utilization", "host_share", "memory_stall",
 	}, names)
 }
@@ -244,36 +245,147 @@ func TestASnapshotWithoutLengthSaysNothing(t *testing.T) {
 	require.Equal(t, CPUBound, e.Label(busy(7, "x").ID))
 }
 
-// The engine keeps processes in a map, whose order must not show.
+func TestTheMoreSevereLabelIsSaid(t *testing.T) {
+	order := []sampler.Window{
+		busy(7, "x"), forking(7, "x"), throttled(7, "x"), busy(7, "x"), kept(7, "x"), thrashing(7, "x"), leaking(7, "x"),
+	}
+	hog, victim := busy(8, "y"), kept(9, "z")
+	w := idle(7, "x")
+	for i, label := range Labels() {
+		switch with := order[i]; label {
+		case CPUBound:
+			w = with
+		case ForkStorm:
+			w.Children = with.Children
+		case CPUThrottled:
+			w.Throttled, w.Used.RunQueue = with.Throttled, with.Used.RunQueue
+		case NoisyNeighbor: // below
+		case Starved:
+			w.Waited, w.Delayed = sampler.Wait{Others: 10 * length}, with.Delayed
+			w.Threads, w.Throttled = 10, with.Used.User
+		case MemThrashing:
+			w.Used.System, w.Refaults = 2*length, 100_000_000
+			w.Waited.Others *= 10
+		case OOMRisk:
+			w.RSS, w.Limit, w.Headroom, w.Grew = with.RSS, with.Limit, with.Headroom, with.Grew
+			w.Growth, w.GrowthSpan = with.Growth, with.GrowthSpan
+			w.GrowthReadings, w.GrowthSteps = with.GrowthReadings, with.GrowthSteps
+		}
+		s := snapshot(1, w, hog, victim)
+		if label >= NoisyNeighbor {
+			s.Pairs = []*sampler.Pair{pair(victim, w, 4*time.Second)}
+		}
+		e := New(DefaultConfig())
+		events := e.Observe(s)
+		require.Equal(t, label, events[0].Label, "%v", events[0].Sentence)
+		require.Equal(t, label, e.Label(w.ID))
+	}
+}
+
+// What a rule sets for itself takes the place of what holds for all.
+func TestARuleStartsEndsAndRepeatsAsItSays(t *testing.T) {
+	quiet, cpu, fork := idle(7, "x"), busy(7, "x"), forking(7, "x")
+	o, c, f := &quiet, &cpu, &fork
+	number := func(n int) *int { return &n }
+	duration := func(d time.Duration) *time.Duration { return &d }
+	for name, tt := range map[string]struct {
+		config  func(*Config)
+		windows []*sampler.Window
+		want    [][]string
+	}{
+		"for: its own": {
+			config:  func(c *Config) { c.ForkStorm.For = number(3) },
+			windows: []*sampler.Window{f, f, f},
+			want:    [][]string{{}, {}, {"started fork_storm"}},
+		},
+		"for: not another rule's": {
+			config:  func(c *Config) { c.ForkStorm.For = number(3) },
+			windows: []*sampler.Window{c},
+			want:    [][]string{{"started cpu_bound"}},
+		},
+		"for: less than all others'": {
+			config:  func(c *Config) { c.For, c.ForkStorm.For = 3, number(1) },
+			windows: []*sampler.Window{f, c, c},
+			want:    [][]string{{"started fork_storm"}, {}, {"ended fork_storm"}},
+		},
+		"for: inherited": {
+			config:  func(c *Config) { c.For = 2 },
+			windows: []*sampler.Window{f, f},
+			want:    [][]string{{}, {"started fork_storm"}},
+		},
+		"clear_after: its own": {
+			config:  func(c *Config) { c.ForkStorm.ClearAfter = number(1) },
+			windows: []*sampler.Window{f, o, c, o, o},
+			want:    [][]string{{"started fork_storm"}, {"ended fork_storm"}, {"started cpu_bound"}, {}, {"ended cpu_bound"}},
+		},
+		"clear_after: inherited": {
+			config:  func(c *Config) { c.ClearAfter = 3 },
+			windows: []*sampler.Window{f, o, o, o},
+			want:    [][]string{{"started fork_storm"}, {}, {}, {"ended fork_storm"}},
+		},
+		"repeat_interval: its own": {
+			config:  func(c *Config) { c.ForkStorm.RepeatInterval = duration(length) },
+			windows: []*sampler.Window{f, f, f},
+			want:    [][]string{{"started fork_storm"}, {"ongoing fork_storm"}, {"ongoing fork_storm"}},
+		},
+		"repeat_interval: its own of 0 is never": {
+			config:  func(c *Config) { c.RepeatInterval, c.ForkStorm.RepeatInterval = length, duration(0) },
+			windows: []*sampler.Window{f, f, f},
+			want:    [][]string{{"started fork_storm"}, {}, {}},
+		},
+		"repeat_interval: inherited": {
+			config:  func(c *Config) { c.RepeatInterval = 2 * length },
+			windows: []*sampler.Window{f, f, f},
+			want:    [][]string{{"started fork_storm"}, {}, {"ongoing fork_storm"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := DefaultConfig()
+			tt.config(&config)
+			require.Equal(t, tt.want, play(New(config), tt.windows))
+		})
+	}
+}
+
+// The engine keeps processes in maps, whose order must not show.
 func TestTheSameSnapshotsGiveTheSameEvents(t *testing.T) {
+	kinds := []func(uint32, string) sampler.Window{idle, busy, leaking, both, kept, thrashing, throttled, forking}
 	observe := func() []Event {
 		var all []Event
 		e := New(DefaultConfig())
 		for n := 1; n <= 40; n++ {
 			s := snapshot(n)
 			for pid := uint32(1); pid <= 60; pid++ {
-				make := []func(uint32, string) sampler.Window{idle, busy, leaking, both}[(int(pid)*7+n*n)%4]
+				make := kinds[(int(pid)*7+n*n)%len(kinds)]
 				if (int(pid)+n)%11 != 0 {
 					s.Windows = append(s.Windows, make(pid, fmt.Sprint("p", pid)))
 				}
+			}
+			for i := range s.Windows { // the longest wait first, as they come
+				victim, aggressor := s.Windows[i], s.Windows[(i*7+1)%len(s.Windows)]
+				s.Pairs = append(s.Pairs, pair(victim, aggressor, 4*time.Second-time.Duration(i/8)*time.Millisecond))
 			}
 			all = append(all, e.Observe(s)...)
 		}
 		return all
 	}
 	want := observe()
-	require.NotEmpty(t, want)
+	said := map[Label]bool{}
+	for _, ev := range want {
+		said[ev.Label] = true
+	}
+	require.Len(t, said, len(Labels()), "every label is among them")
 	for range 5 {
 		require.Equal(t, want, observe())
 	}
 }
 
 func TestLabels(t *testing.T) {
-	require.Equal(t, []Label{CPUBound, OOMRisk}, Labels())
+	require.Equal(t, []Label{CPUBound, ForkStorm, CPUThrottled, NoisyNeighbor, Starved, MemThrashing, OOMRisk}, Labels())
 	for _, l := range Labels() {
 		require.NotEmpty(t, l.String())
 		require.NotZero(t, l.Severity())
-		require.NotEmpty(t, descriptions[l].words)
+		require.NotEmpty(t, descriptions[l].over)
 	}
 }
 
@@ -295,6 +407,10 @@ func crowd() *sampler.Snapshot {
 	s := snapshot(1)
 	for pid := range uint32(10_000) {
 		s.Windows = append(s.Windows, idle(pid+1, "idle"))
+	}
+	// They wait for each other now and then.
+	for i := range 1000 {
+		s.Pairs = append(s.Pairs, pair(s.Windows[i], s.Windows[i+1], time.Millisecond))
 	}
 	return s
 }

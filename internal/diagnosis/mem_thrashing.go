@@ -26,13 +26,14 @@ func (c *MemThrashingConfig) match(w *sampler.Window, s *scene) (Finding, bool) 
 	if cpu := w.Used.CPU(); cpu > 0 {
 		systemShare = float64(w.Used.System) / float64(cpu)
 	}
-	byMajor := major >= c.MinMajorFaultsPerSecond && w.MemoryStall >= c.MinMemoryStall
+	stall := min(w.MemoryStall, 1)
+	byMajor := major >= c.MinMajorFaultsPerSecond && stall >= c.MinMemoryStall
 	byMinor := refaults >= c.MinRefaultsPerSecond && systemShare >= c.MinSystemShare
 	if !byMajor && !byMinor {
 		return Finding{}, false
 	}
 	sentence := fmt.Sprintf("%s is thrashing: %.0f major faults a second bring back what it had in memory, and tasks stood still for want of memory for %.0f %% of the last %.1f s",
-		named(w.Process), major, 100*w.MemoryStall, length)
+		named(w.Process), major, 100*stall, length)
 	if !byMajor {
 		sentence = fmt.Sprintf("%s is thrashing: %.0f minor faults a second over the last %.1f s, for memory it gives back and takes again, and %.0f %% of its CPU time goes into them",
 			named(w.Process), refaults, length, 100*systemShare)
@@ -42,7 +43,7 @@ func (c *MemThrashingConfig) match(w *sampler.Window, s *scene) (Finding, bool) 
 		Sentence: sentence,
 		Evidence: []Evidence{
 			held("major_faults_per_second", major, c.MinMajorFaultsPerSecond),
-			held("memory_stall", w.MemoryStall, c.MinMemoryStall),
+			held("memory_stall", stall, c.MinMemoryStall),
 			held("refaults_per_second", refaults, c.MinRefaultsPerSecond),
 			held("system_share", systemShare, c.MinSystemShare),
 		},

@@ -11,11 +11,15 @@ import (
 
 // match finds a large process whose resident set keeps growing, and that either
 // faults for more all the time or will be at its limit soon. Of the last windows
-// all but one must have grown: a dip after a garbage collection does not end it,
-// and a single step does not begin it.
+// all but one must have grown, a dip after a garbage collection does not end it,
+// and the last at no less than half the rate: a process that fills its memory
+// while it starts is done by then.
 func (c *OOMRiskConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 	grown := w.Grown()
-	if w.GrowthReadings < c.Windows || w.GrowthSteps < c.Windows-1 || !(grown >= float64(c.MinGrowth)) {
+	if w.GrowthReadings <= c.Windows || w.GrowthSteps < c.Windows-1 || !(grown >= float64(c.MinGrowth)) {
+		return Finding{}, false
+	}
+	if !(w.Growth > 0) || float64(w.Grew) < w.Growth/2*s.Length.Seconds() {
 		return Finding{}, false
 	}
 	limitRatio := 0.0

@@ -21,6 +21,7 @@ type victim struct {
 	window *sampler.Window
 	held   time.Duration   // behind other processes, throttling left out
 	share  float64         // of the time it wanted the CPU
+	each   time.Duration   // wait of its most delayed thread for each time it ran
 	pairs  []*sampler.Pair // behind whom, the longest wait first
 }
 
@@ -50,7 +51,8 @@ func (c *scene) set(s *sampler.Snapshot, starved *StarvedConfig, noisy *NoisyNei
 			continue
 		}
 		v.pairs = append(v.pairs, p)
-		if len(v.pairs) == 1 && p.Wait.Seconds() >= noisy.MinVictimShare*v.held.Seconds() {
+		// The kernel's own threads are nobody's neighbours.
+		if len(v.pairs) == 1 && !v.window.Kernel && p.Wait.Seconds() >= noisy.MinVictimShare*v.held.Seconds() {
 			c.blamed[p.Aggressor.ID] = append(c.blamed[p.Aggressor.ID], v)
 		}
 	}

@@ -7,6 +7,10 @@ import (
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 )
 
+// usedUp is the share of its quota from which on a process would not run more
+// without others: it has had what it may have.
+const usedUp = 0.9
+
 // holds finds out whether other processes keep this one from the CPU: for much
 // of the window, and for most of the time it wanted to run. One that has not
 // lived for the whole window is left alone: its start is no rule.
@@ -18,7 +22,11 @@ func (c *StarvedConfig) holds(w *sampler.Window, s *sampler.Snapshot) (*victim, 
 	if !(s.Share(held) >= c.MinWaitRatio) || !(share >= c.MinWaitShare) {
 		return nil, false
 	}
-	return &victim{window: w, held: held, share: share}, true
+	each := w.Delayed.RunQueue / time.Duration(max(w.Delayed.Runs, 1))
+	if each < c.MinWaitPerRun || w.Quota > 0 && s.Share(w.Used.CPU()) >= usedUp*w.Quota {
+		return nil, false
+	}
+	return &victim{window: w, held: held, share: share, each: each}, true
 }
 
 func (c *StarvedConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
@@ -37,6 +45,7 @@ func (c *StarvedConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 		Evidence: []Evidence{
 			held("wait_ratio", s.Share(v.held), c.MinWaitRatio),
 			held("wait_share", v.share, c.MinWaitShare),
+			held("wait_per_run_seconds", v.each.Seconds(), c.MinWaitPerRun.Seconds()),
 			fact("wait_seconds", v.held.Seconds()),
 			fact("cpu_seconds", w.Used.CPU().Seconds()),
 			fact("throttled_seconds", w.Throttled.Seconds()),

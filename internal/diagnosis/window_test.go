@@ -22,6 +22,13 @@ func snapshot(n int, windows ...sampler.Window) *sampler.Snapshot {
 	}
 }
 
+// sceneOf returns the scene rules look at, with the default thresholds.
+func sceneOf(s *sampler.Snapshot) *scene {
+	config, c := DefaultConfig(), newScene()
+	c.set(s, &config.Starved, &config.NoisyNeighbor)
+	return c
+}
+
 // idle returns the window of a process that does nothing.
 func idle(pid uint32, name string) sampler.Window {
 	return sampler.Window{
@@ -46,7 +53,8 @@ func leaking(pid uint32, name string) sampler.Window {
 	w := idle(pid, name)
 	w.RSS = 1 << 30
 	w.Growth = 10 << 20
-	w.GrowthSpan, w.GrowthReadings = 2*length, 3
+	w.GrowthSpan, w.GrowthReadings, w.GrowthSteps = 3*length, 4, 3
+	w.Grew = 50 << 20
 	w.Headroom = 800 << 20
 	w.Limit = w.RSS + w.Headroom
 	return w
@@ -57,5 +65,45 @@ func both(pid uint32, name string) sampler.Window {
 	w := leaking(pid, name)
 	b := busy(pid, name)
 	w.Used, w.Busiest, w.MaxThreadCPU = b.Used, b.Busiest, b.MaxThreadCPU
+	return w
+}
+
+// pair returns a wait of one process behind another in this window.
+func pair(victim, aggressor sampler.Window, wait time.Duration) *sampler.Pair {
+	return &sampler.Pair{Victim: victim.Process, Aggressor: aggressor.Process, Wait: wait}
+}
+
+// kept returns the window of a process that wants to run all the time and is
+// given a CPU for a tenth of it, ten times.
+func kept(pid uint32, name string) sampler.Window {
+	w := idle(pid, name)
+	w.Used.User, w.Used.RunQueue = length/10, length-length/10
+	w.Waited.Others = w.Used.RunQueue
+	w.Busiest = sampler.Thread{TID: pid, CPU: w.Used.User, RunQueue: w.Used.RunQueue, Runs: 10}
+	w.Delayed = w.Busiest
+	return w
+}
+
+// thrashing returns the window of a process that does little but fault.
+func thrashing(pid uint32, name string) sampler.Window {
+	w := idle(pid, name)
+	w.Used.System = length / 2
+	w.Used.MinorFaults, w.Refaults = 100_000, 100_000
+	return w
+}
+
+// throttled returns the window of a process that a quota of a quarter of a CPU
+// holds back.
+func throttled(pid uint32, name string) sampler.Window {
+	w := idle(pid, name)
+	w.Quota, w.Used.User, w.Used.RunQueue = 0.25, length/4, length-length/4
+	w.Throttled = w.Used.RunQueue
+	return w
+}
+
+// forking returns the window of a process that makes short-lived ones.
+func forking(pid uint32, name string) sampler.Window {
+	w := idle(pid, name)
+	w.Children = sampler.Children{Exits: 1500, CPU: 3 * time.Second, Name: "cc1"}
 	return w
 }

@@ -163,7 +163,7 @@ func (r *Reader) stall(dir string, length time.Duration) (float64, bool) {
 	}
 	g.stallShare = recent
 	if since := r.now.Sub(g.stallAt); since > 0 && since < 2*length {
-		g.stallShare = min(float64(total-g.stall)/float64(since), 1)
+		g.stallShare = min(max(float64(total-g.stall)/float64(since), 0), 1)
 	}
 	g.stall, g.stallIn, g.stallAt = total, r.pass, r.now
 	return g.stallShare, true

@@ -158,8 +158,7 @@ func (s *Sampler) closePairs() []*Pair {
 	for key, p := range s.pairs {
 		s.resolve(&p.Victim, key.Victim)
 		if aggressor, _ := s.resolve(&p.Aggressor, key.Aggressor); aggressor != nil {
-			aggressor.caused += p.Wait
-			aggressor.totalCaused += p.Wait
+			aggressor.impose(p.Wait, s.pass)
 		}
 		pairs = append(pairs, &p.Pair)
 	}
@@ -198,11 +197,23 @@ func (s *Sampler) openPairs() {
 	}
 }
 
+// impose counts wait another process had behind this one.
+func (p *process) impose(wait time.Duration, pass uint64) {
+	if p.causedIn != pass {
+		p.caused, p.causedIn = 0, pass
+	}
+	p.caused += wait
+	p.totalCaused += wait
+}
+
 // contend fills in how the process waited and what it imposed in this window,
 // and begins the next.
-func (p *process) contend(w *Window) {
+func (p *process) contend(w *Window, pass uint64) {
 	w.Waited = p.waited.Wait
 	w.Waited.Unattributed = max(0, w.Used.RunQueue-w.Waited.Others-w.Waited.Self-w.Waited.Idle)
-	w.Caused, w.TotalCaused = p.caused, p.totalCaused
-	p.waited.Wait, p.caused = Wait{}, 0
+	w.TotalCaused = p.totalCaused
+	if p.causedIn == pass {
+		w.Caused = p.caused
+	}
+	p.waited.Wait = Wait{}
 }

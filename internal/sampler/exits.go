@@ -53,7 +53,7 @@ func (s *Sampler) last(p *process) Window {
 		Total:      p.total,
 		Used:       p.total.since(before),
 	}
-	p.contend(&w)
+	p.contend(&w, s.pass)
 	return w
 }
 

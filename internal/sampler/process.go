@@ -22,8 +22,9 @@ type thread struct {
 	queued, charged uint64
 }
 
-// use is what a thread has used since its start, in ns.
-type use struct{ cpu, runQueue uint64 }
+// use is what a thread has used since its start, in ns, and how often it has left
+// a CPU.
+type use struct{ cpu, runQueue, runs uint64 }
 
 // canBecome tells whether one thread can have used so much after elapsed ns.
 // An eighth more is granted, since the census does not say when in its pass it
@@ -53,7 +54,8 @@ type process struct {
 	rss         []uint64 // the last readings, oldest first, bytes
 
 	waited      waited
-	caused      time.Duration // in this window
+	caused      time.Duration // in the window that ends with causedIn
+	causedIn    uint64
 	totalCaused time.Duration
 }
 
@@ -71,7 +73,7 @@ type sums struct {
 	minorFaults, majorFaults uint64
 	voluntary, involuntary   uint64
 	threads                  int
-	busiest                  Thread
+	busiest, delayed         Thread
 	maxThreadCPU             time.Duration
 	common
 	complete bool // the record of the process was among them

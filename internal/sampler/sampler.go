@@ -256,7 +256,7 @@ func (s *Sampler) owner(t *bpf.Thread) *process {
 
 // measure finds out what the thread has done in this window.
 func (s *Sampler) measure(p *process, t *bpf.Thread, shared *bpf.Process) {
-	now := use{cpu: t.Cpu, runQueue: t.RunDelay + t.Waiting}
+	now := use{cpu: t.Cpu, runQueue: t.RunDelay + t.Waiting, runs: t.Voluntary + t.Involuntary}
 	th := s.threads[t.Tid]
 	switch {
 	case th == nil || th.start != t.Start:
@@ -283,9 +283,13 @@ func (s *Sampler) measure(p *process, t *bpf.Thread, shared *bpf.Process) {
 		TID:      t.Tid,
 		CPU:      since(now.cpu, th.before.cpu),
 		RunQueue: since(now.runQueue, th.before.runQueue),
+		Runs:     now.runs - min(now.runs, th.before.runs),
 	}
 	if b := p.sums.busiest; b.TID == 0 || did.CPU+did.RunQueue > b.CPU+b.RunQueue {
 		p.sums.busiest = did
+	}
+	if d := p.sums.delayed; d.TID == 0 || did.RunQueue > d.RunQueue {
+		p.sums.delayed = did
 	}
 	p.sums.maxThreadCPU = max(p.sums.maxThreadCPU, did.CPU)
 }
@@ -325,9 +329,12 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 	}
 	if cap(p.rss) == 0 {
 		p.rss = make([]uint64, 0, cap(s.readings))
-		if isNew {
-			p.rss = append(p.rss, 0) // it had none when the window began
-		}
+	}
+	grew := uint64(0)
+	if n := len(p.rss); n > 0 {
+		grew = p.sums.rss - min(p.sums.rss, p.rss[n-1])
+	} else if isNew {
+		grew = p.sums.rss
 	}
 	p.rss = push(p.rss, p.sums.rss)
 	at := s.readings[len(s.readings)-len(p.rss):]
@@ -339,17 +346,15 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 		Threads:        p.sums.threads,
 		Busiest:        p.sums.busiest,
 		MaxThreadCPU:   p.sums.maxThreadCPU,
+		Delayed:        p.sums.delayed,
 		RSS:            p.sums.rss,
 		Swap:           p.sums.swap,
 		GrowthSpan:     at[len(at)-1] - at[0],
 		GrowthReadings: len(at),
 	}
 	w.Growth, s.scratch = slope(at, p.rss, s.scratch)
-	w.GrowthSteps = rises(p.rss)
-	w.Refaults = w.Used.MinorFaults
-	if n := len(p.rss); n > 1 && p.rss[n-1] > p.rss[n-2] {
-		w.Refaults -= min(w.Refaults, (p.rss[n-1]-p.rss[n-2])/s.pageSize)
-	}
+	w.GrowthSteps, w.Grew = rises(p.rss), grew
+	w.Refaults = w.Used.MinorFaults - min(w.Used.MinorFaults, grew/s.pageSize)
 	w.MemoryStall = s.snapshot.MemoryStall
 	if available > 0 {
 		w.Limit, w.Headroom = w.RSS+available, available
@@ -358,7 +363,7 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 		w.Throttled = time.Duration(p.sums.throttled - p.common.throttled)
 	}
 	w.TotalThrottled, w.Quota = time.Duration(p.sums.throttled), p.sums.quota
-	p.contend(&w)
+	p.contend(&w, s.pass)
 	p.common, p.throttledIn, p.closed = p.sums.common, p.CPUCgroup, s.pass
 	return w, true
 }

@@ -567,6 +567,40 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+func TestRefaultsAreWhatGrowthDoesNotExplain(t *testing.T) {
+	at := func(faults, pages uint64, start time.Duration) record {
+		return leader(7, start, func(t *bpf.Thread) { t.MinorFaults = faults }).with(func(p *bpf.Process) { p.AnonPages = pages })
+	}
+	r := newRig(t)
+	r.pass(100 * second)
+	w := r.only(r.pass(105*second, at(1000, 900, 101*second)))
+	require.Equal(t, uint64(900*4096), w.Grew, "a new process had no memory when the window began")
+	require.Equal(t, uint64(100), w.Refaults)
+	require.Equal(t, 1, w.GrowthReadings, "but birth is no growth to go by")
+	require.Zero(t, w.GrowthSteps)
+
+	w = r.only(r.pass(110*second, at(2000, 1200, 101*second)))
+	require.Equal(t, uint64(300*4096), w.Grew)
+	require.Equal(t, uint64(700), w.Refaults)
+	require.Equal(t, 1, w.GrowthSteps)
+
+	w = r.only(r.pass(115*second, at(2500, 600, 101*second)))
+	require.Zero(t, w.Grew, "it shrank")
+	require.Equal(t, uint64(500), w.Refaults)
+
+	w = r.only(r.pass(120*second, at(2510, 5000, 101*second)))
+	require.Zero(t, w.Refaults, "huge pages: one fault brings many")
+	require.Equal(t, 2, w.GrowthSteps)
+
+	t.Run("of a process found late nothing is known of what it had", func(t *testing.T) {
+		r := newRig(t)
+		r.pass(100 * second)
+		w := r.only(r.pass(105*second, at(1000, 900, 50*second)))
+		require.Zero(t, w.Grew)
+		require.Zero(t, w.Refaults, "nor were its faults in this window")
+	})
+}
+
 func TestThrottledTimeIsTheCgroupsInThisWindow(t *testing.T) {
 	in := func(cgroup uint64, throttled time.Duration) record {
 		return leader(7, 0).with(func(p *bpf.Process) { p.CpuCgroup, p.Throttled = cgroup, uint64(throttled) })

@@ -46,6 +46,7 @@ func (u Usage) CPU() time.Duration { return u.User + u.System }
 type Thread struct {
 	TID           uint32
 	CPU, RunQueue time.Duration
+	Runs          uint64 // times it was given a CPU and left it again
 }
 
 // Wait is run-queue time by what ran meanwhile. Waits shorter than the contention
@@ -79,6 +80,8 @@ type Window struct {
 	// is the most any one thread ran.
 	Busiest      Thread
 	MaxThreadCPU time.Duration
+	// Delayed is the thread that waited to run the longest.
+	Delayed Thread
 
 	RSS  uint64 // resident set size at the end, bytes
 	Swap uint64 // swapped out at the end, bytes
@@ -93,6 +96,9 @@ type Window struct {
 
 	// GrowthSteps is how many of these readings are higher than the one before.
 	GrowthSteps int
+	// Grew is by how many bytes the RSS grew in this window, all of it for a new
+	// process; 0 if it shrank.
+	Grew uint64
 	// Refaults are minor faults of this window that the growth of the resident set
 	// does not explain.
 	Refaults uint64

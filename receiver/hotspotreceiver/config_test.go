@@ -25,6 +25,7 @@ func TestConfig(t *testing.T) {
 	all.ErrorMode = IgnoreErrors
 	all.KernelThreads = true
 	all.Contention = ContentionConfig{Enabled: false, MinWait: 2500 * time.Microsecond, MaxPairs: 200}
+	four, five, never := 4, 5, time.Duration(0)
 	all.Diagnosis = diagnosis.Config{
 		For:            2,
 		ClearAfter:     3,
@@ -33,6 +34,17 @@ func TestConfig(t *testing.T) {
 			MinThreadUtilization: 0.8,
 			MinHostShare:         0.4,
 			MaxMemoryStall:       0.2,
+		},
+		ForkStorm:     diagnosis.ForkStormConfig{MinChildrenPerSecond: 50, MinCores: 0.7},
+		CPUThrottled:  diagnosis.CPUThrottledConfig{MinThrottledRatio: 0.2},
+		NoisyNeighbor: diagnosis.NoisyNeighborConfig{MinCores: 0.5, MinVictimShare: 0.4, MaxOwnWaitShare: 0.25},
+		Starved:       diagnosis.StarvedConfig{MinWaitRatio: 0.3, MinWaitPerRun: 20 * time.Millisecond, MinWaitShare: 0.6},
+		MemThrashing: diagnosis.MemThrashingConfig{
+			RuleConfig:              diagnosis.RuleConfig{For: &four, ClearAfter: &five, RepeatInterval: &never},
+			MinMajorFaultsPerSecond: 200,
+			MinMemoryStall:          0.3,
+			MinRefaultsPerSecond:    20000,
+			MinSystemShare:          0.6,
 		},
 		OOMRisk: diagnosis.OOMRiskConfig{
 			Windows:            5,
@@ -152,6 +164,41 @@ func TestBadConfig(t *testing.T) {
 		"diagnosis: {cpu_bound: {max_memory_stall: -0.1}}": "diagnosis::cpu_bound::max_memory_stall:" +
 			" must be between 0 and 1, is -0.1",
 
+		"diagnosis: {starved: {for: 0}}":       "diagnosis::starved::for: must be between 1 and 1000, is 0",
+		"diagnosis: {fork_storm: {for: 1001}}": "diagnosis::fork_storm::for: must be between 1 and 1000, is 1001",
+		"diagnosis: {cpu_throttled: {clear_after: 0}}": "diagnosis::cpu_throttled::clear_after:" +
+			" must be between 1 and 1000, is 0",
+		"diagnosis: {noisy_neighbor: {repeat_interval: -1s}}": "diagnosis::noisy_neighbor::repeat_interval:" +
+			" must be between 0s and 24h0m0s, is -1s",
+		"diagnosis: {mem_thrashing: {for: always}}": "'diagnosis.mem_thrashing.for' expected type 'int'",
+
+		"diagnosis: {mem_thrashing: {min_major_faults_per_second: -1}}": "diagnosis::mem_thrashing::" +
+			"min_major_faults_per_second: must be between 0 and 1e+09, is -1",
+		"diagnosis: {mem_thrashing: {min_memory_stall: 1.1}}": "diagnosis::mem_thrashing::min_memory_stall:" +
+			" must be between 0 and 1, is 1.1",
+		"diagnosis: {mem_thrashing: {min_refaults_per_second: .nan}}": "diagnosis::mem_thrashing::" +
+			"min_refaults_per_second: must be between 0 and 1e+09, is NaN",
+		"diagnosis: {mem_thrashing: {min_system_share: 50}}": "diagnosis::mem_thrashing::min_system_share:" +
+			" must be between 0 and 1, is 50",
+		"diagnosis: {starved: {min_wait_ratio: 1001}}": "diagnosis::starved::min_wait_ratio:" +
+			" must be between 0 and 1000, is 1001",
+		"diagnosis: {starved: {min_wait_per_run: -1ms}}": "diagnosis::starved::min_wait_per_run:" +
+			" must be between 0s and 1h0m0s, is -1ms",
+		"diagnosis: {starved: {min_wait_share: -0.1}}": "diagnosis::starved::min_wait_share:" +
+			" must be between 0 and 1, is -0.1",
+		"diagnosis: {noisy_neighbor: {min_cores: -1}}": "diagnosis::noisy_neighbor::min_cores:" +
+			" must be between 0 and 10000, is -1",
+		"diagnosis: {noisy_neighbor: {min_victim_share: 2}}": "diagnosis::noisy_neighbor::min_victim_share:" +
+			" must be between 0 and 1, is 2",
+		"diagnosis: {noisy_neighbor: {max_own_wait_share: 1.5}}": "diagnosis::noisy_neighbor::max_own_wait_share:" +
+			" must be between 0 and 1, is 1.5",
+		"diagnosis: {cpu_throttled: {min_throttled_ratio: -1}}": "diagnosis::cpu_throttled::min_throttled_ratio:" +
+			" must be between 0 and 1000, is -1",
+		"diagnosis: {fork_storm: {min_children_per_second: 1e7}}": "diagnosis::fork_storm::min_children_per_second:" +
+			" must be between 0 and 1e+06, is 1e+07",
+		"diagnosis: {fork_storm: {min_cores: -.inf}}": "diagnosis::fork_storm::min_cores:" +
+			" must be between 0 and 10000, is -Inf",
+
 		"diagnosis: {oom_risk: {windows: 1}}":  "diagnosis::oom_risk::windows: must be between 2 and 60, is 1",
 		"diagnosis: {oom_risk: {windows: 61}}": "diagnosis::oom_risk::windows: must be between 2 and 60, is 61",
 		"diagnosis: {oom_risk: {min_growth: 0}}": "diagnosis::oom_risk::min_growth:" +
@@ -182,10 +229,13 @@ diagnosis:
   for: 0
   cpu_bound: {min_thread_utilization: 3}
   oom_risk: {windows: 1}
+  starved: {clear_after: 0, min_wait_share: 2}
 `), "collection_interval: must be between 100ms and 1h0m0s, is -1s\n"+
 		"diagnosis::for: must be between 1 and 1000, is 0\n"+
-		"diagnosis::cpu_bound::min_thread_utilization: must be between 0 and 1, is 3\n"+
-		"diagnosis::oom_risk::windows: must be between 2 and 60, is 1")
+		"diagnosis::oom_risk::windows: must be between 2 and 60, is 1\n"+
+		"diagnosis::starved::clear_after: must be between 1 and 1000, is 0\n"+
+		"diagnosis::starved::min_wait_share: must be between 0 and 1, is 2\n"+
+		"diagnosis::cpu_bound::min_thread_utilization: must be between 0 and 1, is 3")
 }
 
 func TestTheEndsOfARangeAreInIt(t *testing.T) {
@@ -225,7 +275,8 @@ func TestTheExampleInTheDocumentationIsTheDefault(t *testing.T) {
 	own := func(c *confmap.Conf) []string {
 		return slices.DeleteFunc(c.AllKeys(), func(key string) bool {
 			block, _, _ := strings.Cut(key, "::")
-			return slices.Contains([]string{"metrics", "events", "resource_attributes"}, block)
+			// What is nil is as for all labels, and documented once.
+			return c.Get(key) == nil || slices.Contains([]string{"metrics", "events", "resource_attributes"}, block)
 		})
 	}
 	require.ElementsMatch(t, own(want), own(block), "a key whose default is 0 or false is documented as well")

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hotspot-otel/hotspot/bpf"
 	"github.com/hotspot-otel/hotspot/internal/identity"
+	"github.com/hotspot-otel/hotspot/internal/memory"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadatatest"
 )
@@ -58,7 +59,7 @@ func (w *world) open(*Config) (*eyes, error) {
 	}
 	w.opened++
 	from := sampler.Sources{Census: w, Exits: w.exits, Contention: w.contention, OOM: w.oom, Host: w}
-	return &eyes{from: from, missing: w.missing, whose: fakeIdentifier{}, close: func() error {
+	return &eyes{from: from, missing: w.missing, whose: fakeIdentifier{}, memory: noLimits{}, close: func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.closed++
@@ -134,6 +135,11 @@ func (fakeIdentifier) Of(p sampler.Process) identity.Identity {
 }
 
 func (fakeIdentifier) EndPass() {}
+
+// noLimits is a host without control groups.
+type noLimits struct{}
+
+func (noLimits) Fill(*sampler.Snapshot, memory.Identifier) {}
 
 // statusHost is one pipeline's host; it keeps what it is told.
 type statusHost struct {

@@ -24,7 +24,7 @@ func updateGolden() bool { return os.Getenv("UPDATE_GOLDEN") != "" }
 func goldenFile(name string) string { return filepath.Join("testdata", "golden", name+".yaml") }
 
 func TestGoldenMetrics(t *testing.T) {
-	three := []sampler.Window{fixedBusy(), fixedIdle(), fixedKernelThread()}
+	four := []sampler.Window{fixedBusy(), fixedIdle(), fixedKernelThread(), fixedLeaking()}
 	noHost := func(c *Config) { c.Metrics.HotspotHostDiagnosed.Enabled = false }
 	for name, tt := range map[string]struct {
 		config  func(*Config)
@@ -32,13 +32,13 @@ func TestGoldenMetrics(t *testing.T) {
 		pairs   []*sampler.Pair
 		observe bool // let the processes be diagnosed
 	}{
-		"metrics":                {func(*Config) {}, three, nil, true},
-		"metrics_kernel_threads": {func(c *Config) { c.KernelThreads = true }, three, nil, true},
+		"metrics":                {func(*Config) {}, four, nil, true},
+		"metrics_kernel_threads": {func(c *Config) { c.KernelThreads = true }, four, nil, true},
 		"metrics_some_disabled": {func(c *Config) {
 			c.Metrics.ProcessCPUTime.Enabled = false
 			c.Metrics.HotspotHostDiagnosed.Enabled = false
 			c.MetricsBuilderConfig.ResourceAttributes.ProcessCreationTime.Enabled = false
-		}, three, nil, true},
+		}, four, nil, true},
 		"metrics_waits_by_aggressor": {noHost, fixedContenders(), fixedPairs(), false},
 		"metrics_max_pairs_of_one": {func(c *Config) {
 			noHost(c)
@@ -82,29 +82,52 @@ func TestGoldenMetrics(t *testing.T) {
 }
 
 func TestGoldenLogs(t *testing.T) {
-	busy, leaking, idle := fixedBusy(), fixedLeaking(), fixedIdle()
-	quiet := func(w sampler.Window) sampler.Window {
-		q := idle
+	busy, leaking := fixedBusy(), fixedLeaking()
+	alone := func(w sampler.Window) []sampler.Window { return []sampler.Window{w} }
+	quiet := func(w sampler.Window) []sampler.Window {
+		q := fixedIdle()
 		q.Process = w.Process
-		return q
+		return alone(q)
 	}
-	for name, windows := range map[string][]sampler.Window{
-		"log_cpu_bound_started": {busy},
-		"log_cpu_bound_ongoing": {busy, busy},
-		"log_cpu_bound_ended":   {busy, quiet(busy)},
-		"log_oom_risk_started":  {leaking},
-		"log_oom_risk_ongoing":  {leaking, leaking},
-		"log_oom_risk_ended":    {leaking, quiet(leaking)},
-		"log_two_records":       {busy, leakingAs(busy)},
+	// Of what one rule says, each of these leaves out the other side.
+	victims := func(c *Config) { c.Events.HotspotDiagnosisNoisyNeighbor.Enabled = false }
+	aggressors := func(c *Config) { c.Events.HotspotDiagnosisStarved.Enabled = false }
+	both := []sampler.Window{fixedStarved(), fixedNoisy()}
+	neither := append(quiet(fixedStarved()), quiet(fixedNoisy())...)
+	for name, tt := range map[string]struct {
+		config  func(*Config)
+		windows [][]sampler.Window
+	}{
+		"log_cpu_bound_started":      {windows: [][]sampler.Window{alone(busy)}},
+		"log_cpu_bound_ongoing":      {windows: [][]sampler.Window{alone(busy), alone(busy)}},
+		"log_cpu_bound_ended":        {windows: [][]sampler.Window{alone(busy), quiet(busy)}},
+		"log_oom_risk_started":       {windows: [][]sampler.Window{alone(leaking)}},
+		"log_oom_risk_ongoing":       {windows: [][]sampler.Window{alone(leaking), alone(leaking)}},
+		"log_oom_risk_ended":         {windows: [][]sampler.Window{alone(leaking), quiet(leaking)}},
+		"log_mem_thrashing_started":  {windows: [][]sampler.Window{alone(fixedThrashing())}},
+		"log_mem_thrashing_ended":    {windows: [][]sampler.Window{alone(fixedThrashing()), quiet(fixedThrashing())}},
+		"log_starved_started":        {victims, [][]sampler.Window{both}},
+		"log_starved_ended":          {victims, [][]sampler.Window{both, neither}},
+		"log_noisy_neighbor_started": {aggressors, [][]sampler.Window{both}},
+		"log_noisy_neighbor_ended":   {aggressors, [][]sampler.Window{both, neither}},
+		"log_cpu_throttled_started":  {windows: [][]sampler.Window{alone(fixedThrottled())}},
+		"log_cpu_throttled_ended":    {windows: [][]sampler.Window{alone(fixedThrottled()), quiet(fixedThrottled())}},
+		"log_fork_storm_started":     {windows: [][]sampler.Window{alone(fixedForking())}},
+		"log_fork_storm_ended":       {windows: [][]sampler.Window{alone(fixedForking()), quiet(fixedForking())}},
+		"log_two_records":            {windows: [][]sampler.Window{alone(busy), alone(leakingAs(busy))}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := createDefaultConfig().(*Config)
 			config.Diagnosis.ClearAfter = 1
 			config.Diagnosis.RepeatInterval = 5 * time.Second
+			if tt.config != nil {
+				tt.config(config)
+			}
 			engine, writer := diagnosis.New(config.Diagnosis), newLogsWriter(config, newCollector(t).settings)
 			var got plog.Logs
-			for i, w := range windows {
-				s := fixedSnapshot(i+1, w)
+			for i, windows := range tt.windows {
+				s := fixedSnapshot(i+1, windows...)
+				s.Pairs = fixedPairsOfTheStarved()
 				got = writer.write(fakeIdentifier{}, s, engine.Observe(s))
 			}
 			compareLogs(t, name, got)
@@ -202,6 +225,9 @@ func fixedBusy() sampler.Window {
 		Growth:         -4096,
 		GrowthSpan:     10 * time.Second,
 		GrowthReadings: 3,
+		Limit:          4 << 30,
+		TotalThrottled: 2500 * time.Millisecond,
+		Quota:          2,
 	}
 }
 
@@ -236,8 +262,10 @@ func leakingAs(w sampler.Window) sampler.Window {
 		MaxThreadCPU:   500 * time.Millisecond,
 		RSS:            1 << 30,
 		Growth:         10 << 20,
-		GrowthSpan:     10 * time.Second,
-		GrowthReadings: 3,
+		GrowthSpan:     15 * time.Second,
+		GrowthReadings: 4,
+		GrowthSteps:    3,
+		Grew:           50 << 20,
 		Limit:          1<<30 + 800<<20,
 		Headroom:       800 << 20,
 	}
@@ -300,6 +328,75 @@ func fixedShortLived() []sampler.Window {
 func fixedGone(pid uint32, name string, cpu time.Duration) sampler.Window {
 	used := sampler.Usage{User: cpu / 2, System: cpu - cpu/2, MinorFaults: 90, Voluntary: 1}
 	return sampler.Window{Process: fixedProcess(pid, name), Exited: true, ShortLived: true, Used: used, Total: used}
+}
+
+// fixedStarved is held up by fixedNoisy, and a little by a third process.
+func fixedStarved() sampler.Window {
+	return sampler.Window{
+		Process: fixedProcess(busyPid, "postgres"),
+		Used:    sampler.Usage{User: 100 * time.Millisecond, RunQueue: 4900 * time.Millisecond},
+		Waited:  sampler.Wait{Others: 4900 * time.Millisecond},
+		Threads: 1,
+		Busiest: sampler.Thread{TID: busyPid, CPU: 100 * time.Millisecond, RunQueue: 4 * time.Second},
+		Delayed: sampler.Thread{TID: busyPid, CPU: 100 * time.Millisecond, RunQueue: 4 * time.Second, Runs: 40},
+		RSS:     200 << 20,
+	}
+}
+
+func fixedNoisy() sampler.Window {
+	return sampler.Window{
+		Process: fixedProcess(901, "stress-ng"),
+		Used:    sampler.Usage{User: 4 * time.Second, RunQueue: 100 * time.Millisecond},
+		Waited:  sampler.Wait{Others: 100 * time.Millisecond},
+		Caused:  4 * time.Second,
+		Threads: 1,
+		Busiest: sampler.Thread{TID: 901, CPU: 4 * time.Second, RunQueue: 100 * time.Millisecond},
+		RSS:     8 << 20,
+	}
+}
+
+func fixedPairsOfTheStarved() []*sampler.Pair {
+	victim := fixedStarved().Process
+	return []*sampler.Pair{
+		{Victim: victim, Aggressor: fixedNoisy().Process, Wait: 3800 * time.Millisecond},
+		{Victim: victim, Aggressor: fixedProcess(902, "backup"), Wait: 1100 * time.Millisecond},
+	}
+}
+
+func fixedThrashing() sampler.Window {
+	return sampler.Window{
+		Process:  fixedProcess(busyPid, "postgres"),
+		Used:     sampler.Usage{User: time.Second, System: 3 * time.Second, MinorFaults: 100_000},
+		Refaults: 100_000,
+		Threads:  1,
+		Busiest:  sampler.Thread{TID: busyPid, CPU: 4 * time.Second},
+		RSS:      200 << 20,
+	}
+}
+
+func fixedThrottled() sampler.Window {
+	return sampler.Window{
+		Process:   fixedProcess(busyPid, "postgres"),
+		Used:      sampler.Usage{User: 1250 * time.Millisecond, RunQueue: 3 * time.Second},
+		Waited:    sampler.Wait{Others: time.Second, Idle: 2 * time.Second},
+		Throttled: 3500 * time.Millisecond,
+		Quota:     0.25,
+		Threads:   1,
+		Busiest:   sampler.Thread{TID: busyPid, CPU: 1250 * time.Millisecond, RunQueue: 3 * time.Second},
+		RSS:       200 << 20,
+	}
+}
+
+func fixedForking() sampler.Window {
+	return sampler.Window{
+		Process:  fixedProcess(901, "make"),
+		Used:     sampler.Usage{System: 500 * time.Millisecond, MinorFaults: 60_000},
+		Refaults: 60_000,
+		Threads:  1,
+		Busiest:  sampler.Thread{TID: 901, CPU: 500 * time.Millisecond},
+		RSS:      8 << 20,
+		Children: sampler.Children{Exits: 1500, CPU: 3 * time.Second, Name: "cc1"},
+	}
 }
 
 // records returns all log records in order.

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/confmap"
@@ -50,8 +51,14 @@ func without(t *testing.T, block, name string) *Config {
 
 // eventful is a window in which all happens that there is to say.
 func eventful() *sampler.Snapshot {
-	s := fixedSnapshot(1, fixedBusy(), fixedLeaking(), fixedGone(1000, "sh", 0))
-	s.Pairs = []*sampler.Pair{{Victim: fixedLeaking().Process, Aggressor: fixedBusy().Process}}
+	as := func(pid uint32, w sampler.Window) sampler.Window {
+		w.Process = fixedProcess(pid, w.Name)
+		return w
+	}
+	starved, noisy := as(2000, fixedStarved()), as(2001, fixedNoisy())
+	s := fixedSnapshot(1, fixedBusy(), fixedLeaking(), fixedGone(1000, "sh", 0), starved, noisy,
+		as(2002, fixedThrashing()), as(2003, fixedThrottled()), as(2004, fixedForking()))
+	s.Pairs = []*sampler.Pair{{Victim: starved.Process, Aggressor: noisy.Process, Wait: 4 * time.Second}}
 	s.Kills = []sampler.Kill{{Process: fixedLeaking().Process}}
 	return s
 }

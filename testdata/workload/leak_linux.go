@@ -6,10 +6,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leak takes memory at a steady rate and never gives it back.
-func leak(bytesPerSecond int) error {
+// leak takes memory at a steady rate and never gives it back. If it is to have
+// a base of memory already, it stops itself with it and begins when continued.
+func leak(base, bytesPerSecond int) error {
+	if base > 0 {
+		memory, err := pages(base / unix.Getpagesize())
+		if err != nil {
+			return err
+		}
+		touch(memory)
+	}
 	if err := ready(); err != nil {
 		return err
+	}
+	if base > 0 {
+		if err := stop(); err != nil {
+			return err
+		}
 	}
 	begin := now(unix.CLOCK_MONOTONIC)
 	taken := 0

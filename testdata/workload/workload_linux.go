@@ -55,6 +55,7 @@ func run(name string, args []string) error {
 	exit := flags.Bool("exit", false, "account: exit instead of stopping")
 	children := flags.Int("count", 0, "spawn: how many children; 0 is without end")
 	pinned := flags.Bool("pinned", false, "crowd: each thread stays on one CPU")
+	base := flags.Int("base", 0, "leak: bytes to have before it begins, when continued")
 	leaderless := flags.Bool("leaderless", false, "threads: the thread group leader exits")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -98,7 +99,10 @@ func run(name string, args []string) error {
 		work = pingpong
 	case "leak":
 		rate := a.number("bytes-per-second")
-		work = func() error { return leak(rate) }
+		work = func() error { return leak(*base, rate) }
+	case "heap":
+		pages, fill, rate := a.number("pages"), a.duration("fill-time"), a.number("faults-per-second")
+		work = func() error { return heap(pages, fill, rate) }
 	case "refault":
 		pages := a.number("pages")
 		work = func() error { return refault(pages) }
