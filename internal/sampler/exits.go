@@ -106,6 +106,10 @@ func (s *Sampler) begin(id ID) *process {
 		heard:   s.pass,
 		window:  -1,
 	}
+	if old := s.called(id.Pid); old != nil {
+		// The kernel goes on counting by pid until that is forgotten.
+		p.waited.kernel = old.waited.kernel
+	}
 	if old := s.processes[id.Pid]; old != nil {
 		s.limbo[old.ID] = old
 	}
