@@ -48,7 +48,7 @@ test:
 	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /scenarios$$)
 	@# Not beside the others, whose load would be diagnosed as well.
 	go test -count=1 -timeout=20m ./internal/scenarios
-	$(if $(wildcard testdata/workload),go vet ./testdata/workload/...)
+	go vet ./testdata/workload ./bpf/testdata/switches
 
 # build: build the full distribution, _build/otelcol-hotspot (5 to 10 minutes the first time)
 build: $(FULL)

@@ -5,8 +5,8 @@
  * Census: one record of every thread, read from the kernel's own books.
  * Runs once an interval, in the reader's context, with the thread held by the
  * iterator; 0.2 to 0.8 us a thread. May run twice for the same thread (the
- * kernel calls it again when its buffer was full), so it has no side effect
- * but the record.
+ * kernel calls it again when its buffer was full), so what it leaves behind, the
+ * record and the mark of a wait, is only ever replaced.
  */
 #include "kernel.h"
 

@@ -130,9 +130,9 @@ struct {
 
 /* What could not be kept, by reason. */
 struct loss {
-	__u64 pairs; /* charges to a pair that found no room */
+	__u64 pairs; /* charges and switches of a pair that found no room */
 	__u64 pairs_ns; /* and how much they were */
-	__u64 victims; /* waits of a victim that found no room */
+	__u64 victims; /* waits and switches of a victim that found none */
 	__u64 victims_ns;
 	__u64 cut; /* looks back that the history was too short for */
 };

@@ -152,7 +152,7 @@ func (s *Sampler) attributeWaiting() error {
 	return nil
 }
 
-// closePairs makes this window's pairs, and forgets those nobody will add to.
+// closePairs makes this window's pairs and tells the aggressors of them.
 func (s *Sampler) closePairs() []*Pair {
 	pairs := s.snapshot.Pairs[:0]
 	for key, p := range s.pairs {

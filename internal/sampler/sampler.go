@@ -168,10 +168,10 @@ func (s *Sampler) countChildren(snapshot *Snapshot) {
 		if p == nil || p.window < 0 || p.closed != s.pass {
 			continue
 		}
-		c := &snapshot.Windows[p.window].Children
+		c, used := &snapshot.Windows[p.window].Children, child.Used.CPU()
 		c.Exits++
-		c.CPU += child.Used.CPU()
-		if used := child.Used.CPU(); c.Name == "" || used > s.mostChild[p.Pid] {
+		c.CPU += used
+		if c.Name == "" || used > s.mostChild[p.Pid] {
 			c.Name, s.mostChild[p.Pid] = child.Name, used
 		}
 	}
@@ -359,8 +359,8 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 	if available > 0 {
 		w.Limit, w.Headroom = w.RSS+available, available
 	}
-	if p.throttledIn == p.CPUCgroup && p.sums.throttled > p.common.throttled && p.closed != 0 {
-		w.Throttled = time.Duration(p.sums.throttled - p.common.throttled)
+	if p.throttledIn == p.CPUCgroup && p.closed != 0 {
+		w.Throttled = since(p.sums.throttled, p.common.throttled)
 	}
 	w.TotalThrottled, w.Quota = time.Duration(p.sums.throttled), p.sums.quota
 	p.contend(&w, s.pass)
