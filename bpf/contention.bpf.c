@@ -3,9 +3,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * Contention: who ran while a task waited for its CPU.
- * Runs at every context switch, with the run-queue lock held and interrupts
- * off: no ring buffer, no allocation, one store into this CPU's history of run
- * slices. Only a task that waited at least min_wait pays for the look back.
+ * Runs at every context switch and migration, with the run-queue lock held and
+ * interrupts off: no ring buffer, no allocation, one store into this CPU's
+ * history of run slices. Only waits of at least min_wait pay for the look back.
  * All times are in the clock of the run queue; it differs between CPUs and
  * from bpf_ktime_get_ns().
  */
@@ -43,12 +43,15 @@ struct level {
  * What ran on one CPU, the newest in detail. A slice that a level has no more
  * room for is folded into the next, of 16 times coarser resolution: 192 slices
  * reach seconds back even where thousands of tasks a second take turns. Only
- * that CPU writes it.
+ * that CPU writes it, under its run queue's lock. What most switches touch comes
+ * first, at offsets the compiler knows.
  */
 struct history {
+	__u64 opened; /* when open began: the end of the newest in levels */
 	__u64 involuntary; /* nivcsw of the running task when it was put on */
 	__u32 pid; /* the process of that task */
 	__s32 tid; /* and the task */
+	struct slice open; /* goes on: not in levels yet */
 	struct level levels[LEVELS];
 };
 
@@ -128,6 +131,22 @@ struct {
 	__type(value, struct mark);
 } marks SEC(".maps");
 
+/*
+ * A queued task that moves to another CPU has its wait booked and waits anew
+ * there, in that CPU's clock. How long the wait was is in nobody's books but
+ * its growth of run_delay: so that is written down when the task leaves a CPU
+ * without giving it up, wakes on another, or is moved. A later task can take the
+ * entry; then the wait remains unattributed.
+ */
+struct departure {
+	__u64 run_delay;
+	__s32 tid;
+	__u32 runs; /* how often it had run: it has not since */
+};
+
+#define DEPARTURES_SHIFT 14
+struct departure departures[1 << DEPARTURES_SHIFT];
+
 /* What could not be kept, by reason. */
 struct loss {
 	__u64 pairs; /* charges and switches of a pair that found no room */
@@ -199,31 +218,38 @@ static __always_inline void charge(struct victim *v, __u32 pid, __u32 by, __u64 
 }
 
 /*
- * Charges what one slice, counted back from the newest over all levels, and the
- * wait since queued have in common. Returns when the slice began, 0 if that is
- * not known. Global, and given what it needs by number, so that the verifier
+ * Charges what one slice, counted back from the open one over all levels, and
+ * the wait since queued have in common. Returns when the slice began, 0 if that
+ * is not known. Global, and given what it needs by number, so that the verifier
  * looks at it once and not once for each step back.
  */
 __noinline __u64 charge_slice(__u32 cpu, __u32 back, __u32 pid, __u64 queued)
 {
 	struct history *h = bpf_map_lookup_elem(&histories, &cpu);
 	struct victim *v = bpf_map_lookup_elem(&victims, &pid);
-	__u32 n = back / SLICES, i = back % SLICES;
+	__u32 n = (back - 1) / SLICES, i = (back - 1) % SLICES;
 	__u64 begin, span, part;
 	const struct level *l;
 	const struct slice *s;
 
-	if (!h || !v || n >= LEVELS)
+	if (!h || !v)
 		return 0;
-	l = &h->levels[n];
-	s = &l->slices[(l->head - i) % SLICES];
-	if (i < SLICES - 1)
-		begin = l->slices[(l->head - i - 1) % SLICES].end;
-	else {
-		/* Kept apart from n, or the verifier loses its bounds. */
-		n++;
-		barrier_var(n);
-		begin = n < LEVELS ? newest(&h->levels[n])->end : 0;
+	if (!back) {
+		s = &h->open;
+		begin = h->opened;
+	} else {
+		if (n >= LEVELS)
+			return 0;
+		l = &h->levels[n];
+		s = &l->slices[(l->head - i) % SLICES];
+		if (i < SLICES - 1)
+			begin = l->slices[(l->head - i - 1) % SLICES].end;
+		else {
+			/* Kept apart from n, or the verifier loses its bounds. */
+			n++;
+			barrier_var(n);
+			begin = n < LEVELS ? newest(&h->levels[n])->end : 0;
+		}
 	}
 	if (!begin || s->end <= queued)
 		return 0;
@@ -254,34 +280,42 @@ static __always_inline __u64 uncharged_since(__u32 tid, __u64 queued)
 	return since;
 }
 
-/* Looks back over who ran since the task was queued. */
-static __always_inline void look_back(__u32 cpu, const struct task_struct *t,
-				      __u64 queued, __u64 now)
+/* Looks back over who has run on the CPU since the task was queued. Global: see
+ * charge_slice. */
+__noinline int look_back(__u32 cpu, __u32 pid, __u32 tid, __u64 queued,
+			 __u64 now)
 {
-	__u32 pid = t->tgid;
+	const struct history *h = bpf_map_lookup_elem(&histories, &cpu);
 	struct victim *v = victim_of(pid);
-	__u64 since = uncharged_since(t->pid, queued), begin;
+	__u64 since = uncharged_since(tid, queued), begin;
 	__u32 i;
 
-	if (now <= since)
-		return;
+	if (!h || now <= since)
+		return 0;
 	if (!v) {
 		__sync_fetch_and_add(&losses.victims, 1);
 		__sync_fetch_and_add(&losses.victims_ns, now - since);
-		return;
+		return 0;
 	}
 	__sync_fetch_and_add(&v->total, now - since);
 	__sync_fetch_and_add(&v->waits, 1);
-	for (i = 0; i < LEVELS * SLICES; i++) {
+	/* Who runs has no slice yet. Nobody does at a switch. */
+	begin = h->open.end > since ? h->open.end : since;
+	if (now > begin) {
+		charge(v, pid, h->pid, now - begin);
+		now = begin;
+	}
+	for (i = 0; i <= LEVELS * SLICES && now > since; i++) {
 		begin = charge_slice(cpu, i, pid, since);
 		if (!begin)
 			break;
 		now = begin;
-		if (begin <= since)
-			return;
 	}
+	if (now <= since)
+		return 0;
 	__sync_fetch_and_add(&v->cut, now - since);
 	__sync_fetch_and_add(&losses.cut, 1);
+	return 0;
 }
 
 /* Adds a process to a slice; false if there is no slot left. */
@@ -290,18 +324,18 @@ static __always_inline bool join(struct slice *s, __u32 pid, __u32 ns)
 	__u32 i;
 
 	for (i = 0; i < SLOTS; i++) {
-		if (i == s->used) {
-			s->pid[i] = pid;
-			s->ns[i] = ns;
-			s->used = i + 1;
-			return true;
-		}
 		if (s->pid[i] == pid) {
 			s->ns[i] += ns;
 			return true;
 		}
 	}
-	return false;
+	i = s->used;
+	if (i >= SLOTS)
+		return false;
+	s->pid[i] = pid;
+	s->ns[i] = ns;
+	s->used = i + 1;
+	return true;
 }
 
 /* 1 if the two are the same, without a branch. */
@@ -382,41 +416,46 @@ __noinline int fold(__u32 cpu, __u32 n, __u32 roomy)
 	return 0;
 }
 
-/* Makes room for a slice in the first level. */
-static __always_inline void age(__u32 cpu)
+/* Closes the open slice and opens one for a process that ran since. Global: see
+ * charge_slice. */
+__noinline int reopen(__u32 cpu, __u32 pid, __u64 now)
 {
-	if (!fold(cpu, 1, false))
-		return;
-	fold(cpu, 2, true);
-	fold(cpu, 1, true);
+	struct history *h = bpf_map_lookup_elem(&histories, &cpu);
+	struct slice *s;
+
+	if (!h)
+		return 0;
+	s = &h->open;
+	if (s->used) { /* or nothing has run yet */
+		if (fold(cpu, 1, false)) {
+			fold(cpu, 2, true);
+			fold(cpu, 1, true);
+		}
+		h->levels[0].head++;
+		*newest(&h->levels[0]) = *s;
+	}
+	h->opened = s->end;
+	__builtin_memset(s->pid, 0xff, sizeof(s->pid));
+	s->pid[0] = pid;
+	s->ns[0] = now - s->end;
+	s->used = 1;
+	s->end = now;
+	return 0;
 }
 
-/* Writes down that pid ran from the end of the last slice until now. */
+/* Writes down that pid ran from the end of the open slice until now. */
 static __always_inline void remember(struct history *h, __u32 cpu, __u32 pid,
 				     __u64 now)
 {
-	struct level *l = &h->levels[0];
-	struct slice *s = newest(l);
-	__u64 ran = now - s->end;
+	struct slice *s = &h->open;
+	__u32 ran = now - s->end;
 
-	if (s->used == 1 && s->pid[0] == pid) {
-		s->ns[0] += ran;
+	if (now - h->opened <= RESOLUTION_NS ?
+		    join(s, pid, ran) :
+		    s->used == 1 && s->pid[0] == pid)
 		s->end = now;
-		return;
-	}
-	if (now - l->slices[(l->head - 1) % SLICES].end <= RESOLUTION_NS &&
-	    join(s, pid, ran)) {
-		s->end = now;
-		return;
-	}
-	age(cpu);
-	l->head++;
-	s = newest(l);
-	__builtin_memset(s->pid, 0xff, sizeof(s->pid));
-	s->pid[0] = pid;
-	s->ns[0] = ran;
-	s->used = 1;
-	s->end = now;
+	else
+		reopen(cpu, pid, now);
 }
 
 /* Puts the involuntary switches of a pair into the maps. Global: see
@@ -463,6 +502,20 @@ static __always_inline void take(__u32 cpu, __u32 victim, __u32 aggressor)
 	t->times[i]++;
 }
 
+static __always_inline struct departure *departure_of(__u32 tid)
+{
+	/* Neighbours apart: they share no cache line while they run on two CPUs. */
+	return &departures[tid * 0x9e3779b1U >> (32 - DEPARTURES_SHIFT)];
+}
+
+static __always_inline void depart(struct departure *d,
+				   const struct task_struct *t)
+{
+	d->run_delay = t->sched_info.run_delay;
+	d->tid = t->pid;
+	d->runs = t->sched_info.pcount;
+}
+
 SEC("tp_btf/sched_switch")
 int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 	     struct task_struct *next)
@@ -478,8 +531,10 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 	remember(h, cpu, prev->tgid, now);
 	/* The kernel has counted this switch already, as what it was: neither
 	 * the preempt argument nor prev's state tell it in every case. */
-	if (prev->pid && h->tid == prev->pid && prev->nivcsw != h->involuntary)
+	if (prev->pid && h->tid == prev->pid && prev->nivcsw != h->involuntary) {
 		take(cpu, prev->tgid, next->tgid);
+		depart(departure_of(prev->pid), prev);
+	}
 	h->pid = next->tgid;
 	h->tid = next->pid;
 	h->involuntary = next->nivcsw;
@@ -488,6 +543,30 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 		return 0;
 	queued = next->sched_info.last_queued;
 	if (queued && now - queued >= min_wait && now > queued)
-		look_back(cpu, next, queued, now);
+		look_back(cpu, next->tgid, next->pid, queued, now);
+	return 0;
+}
+
+/* The lock of the run queue that a queued task leaves is held, and its clock has
+ * just been brought up to date. */
+SEC("tp_btf/sched_migrate_task")
+int BPF_PROG(migration, struct task_struct *t)
+{
+	struct departure *d = departure_of(t->pid), left = *d;
+	const struct rq *rq = t->se.cfs_rq->rq;
+	__u64 wait, now;
+
+	depart(d, t);
+	if (t->on_rq != TASK_ON_RQ_MIGRATING)
+		return 0; /* it has slept and wakes elsewhere */
+	/* A task that never ran has waited once, from its fork on. */
+	wait = t->sched_info.run_delay;
+	if (left.tid == t->pid && left.runs == t->sched_info.pcount)
+		wait -= left.run_delay;
+	else if (t->sched_info.pcount)
+		return 0;
+	now = rq->clock;
+	if (wait >= min_wait && wait <= t->sched_info.run_delay && wait < now)
+		look_back(rq->cpu, t->tgid, t->pid, now - wait, now);
 	return 0;
 }

@@ -22,9 +22,11 @@ type contentionCharge struct {
 
 type contentionHistory struct {
 	_           structs.HostLayout
+	Opened      uint64
 	Involuntary uint64
 	Pid         uint32
 	Tid         int32
+	Open        contentionSlice
 	Levels      [3]contentionLevel
 }
 
@@ -85,6 +87,8 @@ const (
 	contentionMapTakens      = "takens"
 	contentionMapVictims     = "victims"
 	contentionProgContention = "contention"
+	contentionProgMigration  = "migration"
+	contentionVarDepartures  = "departures"
 	contentionVarLossType    = "loss_type"
 	contentionVarLosses      = "losses"
 	contentionVarMinWait     = "min_wait"
@@ -134,6 +138,7 @@ type contentionSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type contentionProgramSpecs struct {
 	Contention *ebpf.ProgramSpec `ebpf:"contention"`
+	Migration  *ebpf.ProgramSpec `ebpf:"migration"`
 }
 
 // contentionMapSpecs contains maps before they are loaded into the kernel.
@@ -151,10 +156,11 @@ type contentionMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type contentionVariableSpecs struct {
-	LossType  *ebpf.VariableSpec `ebpf:"loss_type"`
-	Losses    *ebpf.VariableSpec `ebpf:"losses"`
-	MinWait   *ebpf.VariableSpec `ebpf:"min_wait"`
-	SliceType *ebpf.VariableSpec `ebpf:"slice_type"`
+	Departures *ebpf.VariableSpec `ebpf:"departures"`
+	LossType   *ebpf.VariableSpec `ebpf:"loss_type"`
+	Losses     *ebpf.VariableSpec `ebpf:"losses"`
+	MinWait    *ebpf.VariableSpec `ebpf:"min_wait"`
+	SliceType  *ebpf.VariableSpec `ebpf:"slice_type"`
 }
 
 // contentionObjects contains all objects after they have been loaded into the kernel.
@@ -198,10 +204,11 @@ func (m *contentionMaps) Close() error {
 //
 // It can be passed to loadContentionObjects or ebpf.CollectionSpec.LoadAndAssign.
 type contentionVariables struct {
-	LossType  *ebpf.Variable `ebpf:"loss_type"`
-	Losses    *ebpf.Variable `ebpf:"losses"`
-	MinWait   *ebpf.Variable `ebpf:"min_wait"`
-	SliceType *ebpf.Variable `ebpf:"slice_type"`
+	Departures *ebpf.Variable `ebpf:"departures"`
+	LossType   *ebpf.Variable `ebpf:"loss_type"`
+	Losses     *ebpf.Variable `ebpf:"losses"`
+	MinWait    *ebpf.Variable `ebpf:"min_wait"`
+	SliceType  *ebpf.Variable `ebpf:"slice_type"`
 }
 
 // contentionPrograms contains all programs after they have been loaded into the kernel.
@@ -209,11 +216,13 @@ type contentionVariables struct {
 // It can be passed to loadContentionObjects or ebpf.CollectionSpec.LoadAndAssign.
 type contentionPrograms struct {
 	Contention *ebpf.Program `ebpf:"contention"`
+	Migration  *ebpf.Program `ebpf:"migration"`
 }
 
 func (p *contentionPrograms) Close() error {
 	return _ContentionClose(
 		p.Contention,
+		p.Migration,
 	)
 }
 

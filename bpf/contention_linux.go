@@ -22,13 +22,14 @@ type ContentionOptions struct {
 type Contention struct {
 	objects struct {
 		Contention *ebpf.Program  `ebpf:"contention"`
+		Migration  *ebpf.Program  `ebpf:"migration"`
 		Histories  *ebpf.Map      `ebpf:"histories"`
 		Pairs      *ebpf.Map      `ebpf:"pairs"`
 		Victims    *ebpf.Map      `ebpf:"victims"`
 		Takens     *ebpf.Map      `ebpf:"takens"`
 		Losses     *ebpf.Variable `ebpf:"losses"`
 	}
-	link      link.Link
+	links     []link.Link
 	histories map[uint32]*contentionHistory // read since the last Read, by CPU
 	spare     []*contentionHistory
 
@@ -39,10 +40,10 @@ type Contention struct {
 	lost    map[uint32]uint64 // the same by victim
 }
 
-// OpenContention loads the program and attaches it to every context switch. From
-// then on the census marks the waits it finds in progress: those records say
-// Marked, and their part of the wait is the reader's to charge (InProgress). The
-// program charges the rest when the wait is over.
+// OpenContention loads the programs and attaches them to every context switch and
+// every migration. From then on the census marks the waits it finds in progress:
+// those records say Marked, and their part of the wait is the reader's to charge
+// (InProgress). The programs charge the rest when the wait is over.
 func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 	spec, err := loadContention()
 	if err != nil {
@@ -66,11 +67,14 @@ func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 	}
 	shared := &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"marks": census.marks}}
 	if err := spec.LoadAndAssign(&c.objects, shared); err != nil {
-		return nil, fmt.Errorf("load the contention program: %w", err)
+		return nil, fmt.Errorf("load the contention programs: %w", err)
 	}
-	c.link, err = link.AttachTracing(link.TracingOptions{Program: c.objects.Contention, AttachType: ebpf.AttachTraceRawTp})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("attach the contention program: %w", err), c.close())
+	for _, p := range []*ebpf.Program{c.objects.Contention, c.objects.Migration} {
+		l, err := link.AttachTracing(link.TracingOptions{Program: p, AttachType: ebpf.AttachTraceRawTp})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("attach the contention programs: %w", err), c.Close())
+		}
+		c.links = append(c.links, l)
 	}
 	if err := census.mark(o.MinWait); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -159,25 +163,40 @@ func (c *Contention) InProgress(t *Waiting, charge func(by uint32, ns uint64)) e
 // on: the last part of it is behind the process that runs now. The kernel goes
 // on writing while it is read, so a slice need not make sense.
 func (h *contentionHistory) lookBack(queued, now uint64, charge func(by uint32, ns uint64)) {
-	if last := max(h.Levels[0].back(0).End, queued); now > last {
+	if last := max(h.Open.End, queued); now > last {
 		charge(h.Pid, now-last)
+	}
+	for s, begin := range h.slices {
+		if begin == 0 || s.End <= queued || s.End < begin {
+			return
+		}
+		if from, to := max(begin, queued), min(s.End, now); to > from {
+			s.share(to-from, s.End-begin, charge)
+		}
+		if begin <= queued {
+			return
+		}
+		// A slice that moves on while it is read is there twice.
+		now = min(now, begin)
+	}
+}
+
+// slices yields all slices, the newest first, and when each began; 0 if that is
+// not known.
+func (h *contentionHistory) slices(yield func(s *contentionSlice, begin uint64) bool) {
+	if !yield(&h.Open, h.Opened) {
+		return
 	}
 	for n := range h.Levels {
 		l := &h.Levels[n]
 		for i := range l.Slices {
-			s, begin := l.back(i), uint64(0)
+			begin := uint64(0)
 			if i+1 < len(l.Slices) {
 				begin = l.back(i + 1).End
 			} else if n+1 < len(h.Levels) {
 				begin = h.Levels[n+1].back(0).End
 			}
-			if begin == 0 || s.End <= queued || s.End < begin {
-				return
-			}
-			if from, to := max(begin, queued), min(s.End, now); to > from {
-				s.share(to-from, s.End-begin, charge)
-			}
-			if begin <= queued {
+			if !yield(l.back(i), begin) {
 				return
 			}
 		}
@@ -226,21 +245,24 @@ func (c *Contention) Lost() (ContentionLoss, error) {
 	return l, nil
 }
 
-// Stats returns how often the program ran and for how long, as far as the kernel
-// was told to measure it (ebpf.EnableStats).
+// Stats returns how often the program of context switches ran and for how long,
+// as far as the kernel was told to measure it (ebpf.EnableStats).
 func (c *Contention) Stats() (*ebpf.ProgramStats, error) { return c.objects.Contention.Stats() }
 
-// Close detaches and unloads the program.
-func (c *Contention) Close() error { return errors.Join(c.link.Close(), c.close()) }
-
-func (c *Contention) close() error {
-	return errors.Join(
+// Close detaches and unloads the programs.
+func (c *Contention) Close() error {
+	var errs []error
+	for _, l := range c.links {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(append(errs,
 		c.objects.Contention.Close(),
+		c.objects.Migration.Close(),
 		c.objects.Histories.Close(),
 		c.objects.Pairs.Close(),
 		c.objects.Victims.Close(),
 		c.objects.Takens.Close(),
-	)
+	)...)
 }
 
 // batch reads a whole map in few system calls, into memory it keeps.

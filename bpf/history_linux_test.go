@@ -14,18 +14,31 @@ type ran struct {
 	ns  []uint32
 }
 
+func (r ran) slice() *contentionSlice {
+	s := &contentionSlice{End: r.end, Used: uint32(len(r.by))}
+	copy(s.Pid[:], r.by)
+	copy(s.Ns[:], r.ns)
+	return s
+}
+
 // historyOf has the slices of each level, the newest level first and in each the
-// oldest slice first. running is on the CPU since the last one.
+// oldest slice first; the very last is the open one. running is on the CPU since
+// then.
 func historyOf(running uint32, levels ...[]ran) *contentionHistory {
 	h := &contentionHistory{Pid: running}
+	if len(levels) > 0 {
+		last := len(levels[0]) - 1
+		h.Open = *levels[0][last].slice()
+		if last > 0 {
+			h.Opened = levels[0][last-1].end
+		}
+		levels[0] = levels[0][:last]
+	}
 	for n, slices := range levels {
 		l := &h.Levels[n]
 		l.Head = 1000 // somewhere
 		for i, r := range slices {
-			s := l.back(len(slices) - 1 - i)
-			s.End, s.Used = r.end, uint32(len(r.by))
-			copy(s.Pid[:], r.by)
-			copy(s.Ns[:], r.ns)
+			*l.back(len(slices) - 1 - i) = *r.slice()
 		}
 	}
 	return h
@@ -118,26 +131,26 @@ func TestLookBack(t *testing.T) {
 		{
 			name: "a full level goes on in the next",
 			history: historyOf(9,
-				fullLevel(10_000, 10, 1),
-				[]ran{one(9000, 5), one(9370, 6)}),
+				append(fullLevel(9990, 10, 1), one(10_000, 1)),
+				[]ran{one(9000, 5), one(9360, 6)}),
 			queued: 9200, now: 10_000,
-			want: map[uint32]uint64{1: 630, 6: 170},
+			want: map[uint32]uint64{1: 640, 6: 160},
 		},
 		{
 			name: "and in the last",
 			history: historyOf(9,
-				fullLevel(10_000, 10, 1),
-				fullLevel(9370, 10, 2),
-				[]ran{one(8000, 7), one(8740, 8)}),
+				append(fullLevel(9990, 10, 1), one(10_000, 1)),
+				fullLevel(9360, 10, 2),
+				[]ran{one(8000, 7), one(8730, 8)}),
 			queued: 8500, now: 10_000,
-			want: map[uint32]uint64{1: 630, 2: 630, 8: 240},
+			want: map[uint32]uint64{1: 640, 2: 630, 8: 230},
 		},
 		{
 			name: "beyond which nothing is known",
 			history: historyOf(9,
-				fullLevel(10_000, 10, 1), fullLevel(9370, 10, 2), fullLevel(8740, 10, 3)),
+				append(fullLevel(9990, 10, 1), one(10_000, 1)), fullLevel(9360, 10, 2), fullLevel(8730, 10, 3)),
 			queued: 1000, now: 10_000,
-			want: map[uint32]uint64{1: 630, 2: 630, 3: 630},
+			want: map[uint32]uint64{1: 640, 2: 630, 3: 630},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -164,8 +177,7 @@ func TestATornHistoryChargesNothingTwice(t *testing.T) {
 	})
 	t.Run("more processes than there are slots are those in the slots", func(t *testing.T) {
 		h := historyOf(9, []ran{one(100, 1), {end: 200, by: []uint32{2, 3}, ns: []uint32{50, 50}}})
-		s := h.Levels[0].back(0)
-		s.Used = 1 << 31
+		h.Open.Used = 1 << 31
 		require.NotPanics(t, func() {
 			require.LessOrEqual(t, h.charges(100, 200)[2], uint64(50))
 		})
@@ -174,10 +186,17 @@ func TestATornHistoryChargesNothingTwice(t *testing.T) {
 		h := historyOf(9, []ran{one(100, 1), {end: 200}})
 		require.Equal(t, map[uint32]uint64{0: 100}, h.charges(100, 200))
 	})
+	t.Run("an open slice that was closed meanwhile counts once", func(t *testing.T) {
+		h := historyOf(9, []ran{one(100, 1), one(200, 2), one(300, 3)})
+		h.Levels[0].Head++
+		*h.Levels[0].back(0) = h.Open
+		require.Equal(t, map[uint32]uint64{2: 50, 3: 100}, h.charges(150, 300))
+	})
 	t.Run("whatever is there, a wait is charged to one process at a time", func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 20_000 {
-			h := &contentionHistory{Pid: 9}
+			h := &contentionHistory{Pid: 9, Opened: random.Uint64N(1 << 20)}
+			h.Open = contentionSlice{End: random.Uint64N(1 << 20), Used: 1, Pid: [8]uint32{5}}
 			clock := uint64(0)
 			for n := range h.Levels {
 				h.Levels[n].Head = random.Uint64()

@@ -47,6 +47,7 @@ enum {
 
 #define TASK_COMM_LEN 16
 #define PF_KTHREAD 0x00200000 /* a kernel thread */
+#define TASK_ON_RQ_MIGRATING 2 /* task_struct.on_rq */
 #define CFS_QUOTA_NONE (~0ULL) /* cfs_bandwidth.quota without a limit */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), \
@@ -117,8 +118,10 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
-/* CONFIG_SCHED_INFO. last_queued is 0 unless the task waits for a CPU now. */
+/* CONFIG_SCHED_INFO. last_queued is 0 unless the task waits for a CPU now;
+ * pcount is how often it has run. */
 struct sched_info {
+	unsigned long pcount;
 	unsigned long long run_delay;
 	unsigned long long last_queued;
 };
@@ -168,6 +171,7 @@ struct mm_struct___pre62 {
 
 struct task_struct {
 	unsigned int flags;
+	int on_rq;
 	int pid, tgid;
 	char comm[TASK_COMM_LEN];
 	struct task_struct *real_parent, *group_leader;

@@ -222,16 +222,40 @@ func TestEachAggressorIsChargedItsShare(t *testing.T) {
 	}
 }
 
-// Twenty threads that always want to run on every CPU there is.
+// Twenty threads that always want to run on every CPU there is. Those that may
+// roam are moved between CPUs while they wait, most often off a crowded one.
 func TestTheWaitsAddUp(t *testing.T) {
-	const processes, threads, windows, length = 4, 5, 6, time.Second
-	w := openWatch(t)
-	crowd := map[int]*waits{}
-	for range processes {
-		p := workload.Start(t, "crowd", "-pinned", strconv.Itoa(threads))
-		crowd[p.Pid()] = &waits{pid: p.Pid()}
+	const processes, threads = 4, "5"
+	for _, test := range []struct {
+		name    string
+		options []string
+		beside  string // threads that stay on one CPU, if any
+	}{
+		{name: "of threads that stay on their CPU", options: []string{"-pinned"}},
+		{name: "of threads that roam"},
+		{name: "of threads that roam beside a crowded CPU", beside: "10"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := openWatch(t)
+			crowd := map[int]*waits{}
+			for range processes {
+				p := workload.Start(t, "crowd", append(test.options, threads)...)
+				crowd[p.Pid()] = &waits{pid: p.Pid()}
+			}
+			if test.beside != "" {
+				workload.Start(t, "crowd", oneCPU(t), test.beside)
+			}
+			sample(t, w.Sampler)
+			w.addUp(crowd)
+		})
 	}
-	sample(t, w.Sampler)
+}
+
+// addUp checks every window of some processes, and all of them together.
+func (w *watch) addUp(crowd map[int]*waits) {
+	const windows, length = 6, time.Second
+	t := w.t
+	t.Helper()
 	w.windows(windows, length, func(s *sampler.Snapshot) {
 		t.Helper()
 		behind := map[sampler.ID]time.Duration{}
