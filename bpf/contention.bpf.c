@@ -17,6 +17,8 @@ char LICENSE[] SEC("license") = "GPL";
 #define SLICES 64 /* a power of two */
 #define SLOTS 8
 #define TAKEN 8 /* a power of two */
+#define DEPARTURES 256 /* a power of two */
+#define MOVES 4096 /* a power of two */
 #define NOBODY 0xffffffff /* the pid of a free slot */
 
 /*
@@ -39,19 +41,49 @@ struct level {
 	struct slice slices[SLICES];
 };
 
+struct pair {
+	__u32 victim; /* pids */
+	__u32 aggressor;
+};
+
 /*
- * What ran on one CPU, the newest in detail. A slice that a level has no more
- * room for is folded into the next, of 16 times coarser resolution: 192 slices
- * reach seconds back even where thousands of tasks a second take turns. Only
- * that CPU writes it, under its run queue's lock. What most switches touch comes
- * first, at offsets the compiler knows.
+ * Involuntary switches that are not in the maps yet: tasks that preempt each
+ * other do so thousands of times a second, and two look-ups by hash each time
+ * would be most of what this program costs.
  */
-struct history {
+struct taken {
+	struct pair pair[TAKEN];
+	__u64 times[TAKEN];
+};
+
+/*
+ * The run_delay of a task when it began to wait here. A queued task that moves to
+ * another CPU has its wait booked and waits anew there, in that CPU's clock: how
+ * long the wait was is known by the growth of run_delay only. A later task can
+ * take the entry; then the wait remains unattributed.
+ */
+struct departure {
+	__u64 run_delay;
+	__u32 tid;
+	__u32 runs; /* how often it had run: it has not since */
+};
+
+/*
+ * One CPU, and what ran on it, the newest in detail. A slice that a level has no
+ * more room for is folded into the next, of 16 times coarser resolution: 192
+ * slices reach seconds back even where thousands of tasks a second take turns.
+ * Written under the lock of its run queue. What every switch touches is in one
+ * place: where the TLB is flushed at each switch a page costs 15 ns.
+ */
+struct cpu {
+	__u64 min_wait; /* the shortest that is looked into, ns; never written */
 	__u64 opened; /* when open began: the end of the newest in levels */
 	__u64 involuntary; /* nivcsw of the running task when it was put on */
 	__u32 pid; /* the process of that task */
-	__s32 tid; /* and the task */
+	__u32 tid; /* and the task */
 	struct slice open; /* goes on: not in levels yet */
+	struct taken taken;
+	struct departure departures[DEPARTURES];
 	struct level levels[LEVELS];
 };
 
@@ -59,13 +91,11 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1); /* set to the number of CPUs at load */
 	__type(key, __u32);
-	__type(value, struct history);
-} histories SEC(".maps");
+	__type(value, struct cpu);
+} cpus SEC(".maps");
 
-struct pair {
-	__u32 victim; /* pids */
-	__u32 aggressor;
-};
+/* Of tasks that have moved, or woken on another CPU than they slept on. */
+struct departure moves[MOVES];
 
 /* What one process did to another. */
 struct charge {
@@ -80,23 +110,6 @@ struct {
 	__type(key, struct pair);
 	__type(value, struct charge);
 } pairs SEC(".maps");
-
-/*
- * Involuntary switches that are not in the maps yet: tasks that preempt each
- * other do so thousands of times a second, and two look-ups by hash each time
- * would be most of what this program costs. Only that CPU writes it.
- */
-struct taken {
-	struct pair pair[TAKEN];
-	__u64 times[TAKEN];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1); /* set to the number of CPUs at load */
-	__type(key, __u32);
-	__type(value, struct taken);
-} takens SEC(".maps");
 
 /* All waits of one process of at least min_wait that are over. What is in none
  * of the parts but in total is unattributed. */
@@ -131,22 +144,6 @@ struct {
 	__type(value, struct mark);
 } marks SEC(".maps");
 
-/*
- * A queued task that moves to another CPU has its wait booked and waits anew
- * there, in that CPU's clock. How long the wait was is in nobody's books but
- * its growth of run_delay: so that is written down when the task leaves a CPU
- * without giving it up, wakes on another, or is moved. A later task can take the
- * entry; then the wait remains unattributed.
- */
-struct departure {
-	__u64 run_delay;
-	__s32 tid;
-	__u32 runs; /* how often it had run: it has not since */
-};
-
-#define DEPARTURES_SHIFT 14
-struct departure departures[1 << DEPARTURES_SHIFT];
-
 /* What could not be kept, by reason. */
 struct loss {
 	__u64 pairs; /* charges and switches of a pair that found no room */
@@ -157,7 +154,6 @@ struct loss {
 };
 
 struct loss losses;
-const volatile __u64 min_wait = 1000000;
 
 const struct slice *slice_type __attribute__((unused));
 const struct loss *loss_type __attribute__((unused));
@@ -225,22 +221,22 @@ static __always_inline void charge(struct victim *v, __u32 pid, __u32 by, __u64 
  */
 __noinline __u64 charge_slice(__u32 cpu, __u32 back, __u32 pid, __u64 queued)
 {
-	struct history *h = bpf_map_lookup_elem(&histories, &cpu);
+	struct cpu *c = bpf_map_lookup_elem(&cpus, &cpu);
 	struct victim *v = bpf_map_lookup_elem(&victims, &pid);
 	__u32 n = (back - 1) / SLICES, i = (back - 1) % SLICES;
 	__u64 begin, span, part;
 	const struct level *l;
 	const struct slice *s;
 
-	if (!h || !v)
+	if (!c || !v)
 		return 0;
 	if (!back) {
-		s = &h->open;
-		begin = h->opened;
+		s = &c->open;
+		begin = c->opened;
 	} else {
 		if (n >= LEVELS)
 			return 0;
-		l = &h->levels[n];
+		l = &c->levels[n];
 		s = &l->slices[(l->head - i) % SLICES];
 		if (i < SLICES - 1)
 			begin = l->slices[(l->head - i - 1) % SLICES].end;
@@ -248,7 +244,7 @@ __noinline __u64 charge_slice(__u32 cpu, __u32 back, __u32 pid, __u64 queued)
 			/* Kept apart from n, or the verifier loses its bounds. */
 			n++;
 			barrier_var(n);
-			begin = n < LEVELS ? newest(&h->levels[n])->end : 0;
+			begin = n < LEVELS ? newest(&c->levels[n])->end : 0;
 		}
 	}
 	if (!begin || s->end <= queued)
@@ -282,15 +278,14 @@ static __always_inline __u64 uncharged_since(__u32 tid, __u64 queued)
 
 /* Looks back over who has run on the CPU since the task was queued. Global: see
  * charge_slice. */
-__noinline int look_back(__u32 cpu, __u32 pid, __u32 tid, __u64 queued,
-			 __u64 now)
+__noinline int look_back(__u32 cpu, __u32 pid, __u32 tid, __u64 queued, __u64 now)
 {
-	const struct history *h = bpf_map_lookup_elem(&histories, &cpu);
+	const struct cpu *c = bpf_map_lookup_elem(&cpus, &cpu);
 	struct victim *v = victim_of(pid);
 	__u64 since = uncharged_since(tid, queued), begin;
 	__u32 i;
 
-	if (!h || now <= since)
+	if (!c || now <= since)
 		return 0;
 	if (!v) {
 		__sync_fetch_and_add(&losses.victims, 1);
@@ -300,9 +295,9 @@ __noinline int look_back(__u32 cpu, __u32 pid, __u32 tid, __u64 queued,
 	__sync_fetch_and_add(&v->total, now - since);
 	__sync_fetch_and_add(&v->waits, 1);
 	/* Who runs has no slice yet. Nobody does at a switch. */
-	begin = h->open.end > since ? h->open.end : since;
+	begin = c->open.end > since ? c->open.end : since;
 	if (now > begin) {
-		charge(v, pid, h->pid, now - begin);
+		charge(v, pid, c->pid, now - begin);
 		now = begin;
 	}
 	for (i = 0; i <= LEVELS * SLICES && now > since; i++) {
@@ -365,10 +360,10 @@ static __always_inline __u64 missing(const struct slice *in,
  * see charge_slice. */
 __noinline int join_level(__u32 cpu, __u32 n, __u32 pid, __u32 ns)
 {
-	struct history *h = bpf_map_lookup_elem(&histories, &cpu);
+	struct cpu *c = bpf_map_lookup_elem(&cpus, &cpu);
 
-	if (h && n < LEVELS)
-		join(newest(&h->levels[n]), pid, ns);
+	if (c && n < LEVELS)
+		join(newest(&c->levels[n]), pid, ns);
 	return 0;
 }
 
@@ -379,7 +374,7 @@ __noinline int join_level(__u32 cpu, __u32 n, __u32 pid, __u32 ns)
  */
 __noinline int fold(__u32 cpu, __u32 n, __u32 roomy)
 {
-	struct history *h = bpf_map_lookup_elem(&histories, &cpu);
+	struct cpu *c = bpf_map_lookup_elem(&cpus, &cpu);
 	const struct slice *old;
 	const struct level *from;
 	struct level *to;
@@ -387,13 +382,13 @@ __noinline int fold(__u32 cpu, __u32 n, __u32 roomy)
 	__u64 begin;
 	__u32 i;
 
-	if (!h || n < 1 || n >= LEVELS)
+	if (!c || n < 1 || n >= LEVELS)
 		return 0;
-	from = &h->levels[n - 1];
+	from = &c->levels[n - 1];
 	old = &from->slices[(from->head + 1) % SLICES];
 	if (!old->end)
 		return 0;
-	to = &h->levels[n];
+	to = &c->levels[n];
 	s = newest(to);
 	if (s->used == 1 && old->used == 1 && s->pid[0] == old->pid[0]) {
 		s->ns[0] += old->ns[0];
@@ -420,21 +415,21 @@ __noinline int fold(__u32 cpu, __u32 n, __u32 roomy)
  * charge_slice. */
 __noinline int reopen(__u32 cpu, __u32 pid, __u64 now)
 {
-	struct history *h = bpf_map_lookup_elem(&histories, &cpu);
+	struct cpu *c = bpf_map_lookup_elem(&cpus, &cpu);
 	struct slice *s;
 
-	if (!h)
+	if (!c)
 		return 0;
-	s = &h->open;
+	s = &c->open;
 	if (s->used) { /* or nothing has run yet */
 		if (fold(cpu, 1, false)) {
 			fold(cpu, 2, true);
 			fold(cpu, 1, true);
 		}
-		h->levels[0].head++;
-		*newest(&h->levels[0]) = *s;
+		c->levels[0].head++;
+		*newest(&c->levels[0]) = *s;
 	}
-	h->opened = s->end;
+	c->opened = s->end;
 	__builtin_memset(s->pid, 0xff, sizeof(s->pid));
 	s->pid[0] = pid;
 	s->ns[0] = now - s->end;
@@ -444,15 +439,14 @@ __noinline int reopen(__u32 cpu, __u32 pid, __u64 now)
 }
 
 /* Writes down that pid ran from the end of the open slice until now. */
-static __always_inline void remember(struct history *h, __u32 cpu, __u32 pid,
+static __always_inline void remember(struct cpu *c, __u32 cpu, __u32 pid,
 				     __u64 now)
 {
-	struct slice *s = &h->open;
+	struct slice *s = &c->open;
 	__u32 ran = now - s->end;
 
-	if (now - h->opened <= RESOLUTION_NS ?
-		    join(s, pid, ran) :
-		    s->used == 1 && s->pid[0] == pid)
+	if (now - c->opened <= RESOLUTION_NS ? join(s, pid, ran) :
+					       s->used == 1 && s->pid[0] == pid)
 		s->end = now;
 	else
 		reopen(cpu, pid, now);
@@ -483,15 +477,11 @@ __noinline int took(__u32 victim, __u32 aggressor, __u64 times)
 }
 
 /* A task that lost the CPU without giving it up. */
-static __always_inline void take(__u32 cpu, __u32 victim, __u32 aggressor)
+static __always_inline void take(struct taken *t, __u32 victim, __u32 aggressor)
 {
-	struct taken *t = bpf_map_lookup_elem(&takens, &cpu);
 	__u32 i = (victim ^ aggressor << 1) % TAKEN;
-	struct pair *p;
+	struct pair *p = &t->pair[i];
 
-	if (!t)
-		return;
-	p = &t->pair[i];
 	if (p->victim != victim || p->aggressor != aggressor) {
 		if (t->times[i])
 			took(p->victim, p->aggressor, t->times[i]);
@@ -502,10 +492,10 @@ static __always_inline void take(__u32 cpu, __u32 victim, __u32 aggressor)
 	t->times[i]++;
 }
 
-static __always_inline struct departure *departure_of(__u32 tid)
+static __always_inline bool is_of(const struct departure *d,
+				  const struct task_struct *t)
 {
-	/* Neighbours apart: they share no cache line while they run on two CPUs. */
-	return &departures[tid * 0x9e3779b1U >> (32 - DEPARTURES_SHIFT)];
+	return d->tid == (__u32)t->pid && d->runs == t->sched_info.pcount;
 }
 
 static __always_inline void depart(struct departure *d,
@@ -523,28 +513,46 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 	const struct rq *rq = next->se.cfs_rq->rq;
 	__u32 cpu = bpf_get_smp_processor_id();
 	__u64 now = rq->clock, queued;
-	struct history *h;
+	struct cpu *c;
 
-	h = bpf_map_lookup_elem(&histories, &cpu);
-	if (!h)
+	c = bpf_map_lookup_elem(&cpus, &cpu);
+	if (!c)
 		return 0;
-	remember(h, cpu, prev->tgid, now);
+	remember(c, cpu, prev->tgid, now);
 	/* The kernel has counted this switch already, as what it was: neither
 	 * the preempt argument nor prev's state tell it in every case. */
-	if (prev->pid && h->tid == prev->pid && prev->nivcsw != h->involuntary) {
-		take(cpu, prev->tgid, next->tgid);
-		depart(departure_of(prev->pid), prev);
+	if (prev->pid && c->tid == (__u32)prev->pid &&
+	    prev->nivcsw != c->involuntary) {
+		take(&c->taken, prev->tgid, next->tgid);
+		depart(&c->departures[(__u32)prev->pid % DEPARTURES], prev);
 	}
-	h->pid = next->tgid;
-	h->tid = next->pid;
-	h->involuntary = next->nivcsw;
+	c->pid = next->tgid;
+	c->tid = next->pid;
+	c->involuntary = next->nivcsw;
 
 	if (!next->pid)
 		return 0;
 	queued = next->sched_info.last_queued;
-	if (queued && now - queued >= min_wait && now > queued)
+	if (queued && now - queued >= c->min_wait && now > queued)
 		look_back(cpu, next->tgid, next->pid, queued, now);
 	return 0;
+}
+
+/* How long a task had waited that leaves the run queue of a CPU for another's, 0
+ * if that is not known. */
+static __always_inline __u64 waited(const struct task_struct *t,
+				    const struct departure *moved,
+				    const struct departure *left)
+{
+	__u64 run_delay = t->sched_info.run_delay, before = 0;
+
+	if (is_of(moved, t))
+		before = moved->run_delay;
+	else if (is_of(left, t))
+		before = left->run_delay;
+	else if (t->sched_info.pcount)
+		return 0; /* or it has never run, and waited since its fork */
+	return run_delay > before ? run_delay - before : 0;
 }
 
 /* The lock of the run queue that a queued task leaves is held, and its clock has
@@ -552,21 +560,20 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 SEC("tp_btf/sched_migrate_task")
 int BPF_PROG(migration, struct task_struct *t)
 {
-	struct departure *d = departure_of(t->pid), left = *d;
 	const struct rq *rq = t->se.cfs_rq->rq;
-	__u64 wait, now;
+	__u32 cpu = rq->cpu, tid = t->pid;
+	struct departure *moved = &moves[tid % MOVES];
+	__u64 wait = 0, now;
+	struct cpu *c;
 
-	depart(d, t);
-	if (t->on_rq != TASK_ON_RQ_MIGRATING)
-		return 0; /* it has slept and wakes elsewhere */
-	/* A task that never ran has waited once, from its fork on. */
-	wait = t->sched_info.run_delay;
-	if (left.tid == t->pid && left.runs == t->sched_info.pcount)
-		wait -= left.run_delay;
-	else if (t->sched_info.pcount)
+	c = bpf_map_lookup_elem(&cpus, &cpu);
+	if (!c)
 		return 0;
+	if (t->on_rq == TASK_ON_RQ_MIGRATING) /* else it wakes up elsewhere */
+		wait = waited(t, moved, &c->departures[tid % DEPARTURES]);
+	depart(moved, t);
 	now = rq->clock;
-	if (wait >= min_wait && wait <= t->sched_info.run_delay && wait < now)
-		look_back(rq->cpu, t->tgid, t->pid, now - wait, now);
+	if (wait >= c->min_wait && wait < now)
+		look_back(cpu, t->tgid, tid, now - wait, now);
 	return 0;
 }

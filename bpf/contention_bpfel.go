@@ -20,14 +20,22 @@ type contentionCharge struct {
 	Involuntary uint64
 }
 
-type contentionHistory struct {
+type contentionCpu struct {
 	_           structs.HostLayout
+	MinWait     uint64
 	Opened      uint64
 	Involuntary uint64
 	Pid         uint32
-	Tid         int32
+	Tid         uint32
 	Open        contentionSlice
-	Levels      [3]contentionLevel
+	Taken       contentionTaken
+	Departures  [256]struct {
+		_        structs.HostLayout
+		RunDelay uint64
+		Tid      uint32
+		Runs     uint32
+	}
+	Levels [3]contentionLevel
 }
 
 type contentionLevel struct {
@@ -81,17 +89,15 @@ type contentionVictim struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	contentionMapHistories   = "histories"
+	contentionMapCpus        = "cpus"
 	contentionMapMarks       = "marks"
 	contentionMapPairs       = "pairs"
-	contentionMapTakens      = "takens"
 	contentionMapVictims     = "victims"
 	contentionProgContention = "contention"
 	contentionProgMigration  = "migration"
-	contentionVarDepartures  = "departures"
 	contentionVarLossType    = "loss_type"
 	contentionVarLosses      = "losses"
-	contentionVarMinWait     = "min_wait"
+	contentionVarMoves       = "moves"
 	contentionVarSliceType   = "slice_type"
 )
 
@@ -145,22 +151,20 @@ type contentionProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type contentionMapSpecs struct {
-	Histories *ebpf.MapSpec `ebpf:"histories"`
-	Marks     *ebpf.MapSpec `ebpf:"marks"`
-	Pairs     *ebpf.MapSpec `ebpf:"pairs"`
-	Takens    *ebpf.MapSpec `ebpf:"takens"`
-	Victims   *ebpf.MapSpec `ebpf:"victims"`
+	Cpus    *ebpf.MapSpec `ebpf:"cpus"`
+	Marks   *ebpf.MapSpec `ebpf:"marks"`
+	Pairs   *ebpf.MapSpec `ebpf:"pairs"`
+	Victims *ebpf.MapSpec `ebpf:"victims"`
 }
 
 // contentionVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type contentionVariableSpecs struct {
-	Departures *ebpf.VariableSpec `ebpf:"departures"`
-	LossType   *ebpf.VariableSpec `ebpf:"loss_type"`
-	Losses     *ebpf.VariableSpec `ebpf:"losses"`
-	MinWait    *ebpf.VariableSpec `ebpf:"min_wait"`
-	SliceType  *ebpf.VariableSpec `ebpf:"slice_type"`
+	LossType  *ebpf.VariableSpec `ebpf:"loss_type"`
+	Losses    *ebpf.VariableSpec `ebpf:"losses"`
+	Moves     *ebpf.VariableSpec `ebpf:"moves"`
+	SliceType *ebpf.VariableSpec `ebpf:"slice_type"`
 }
 
 // contentionObjects contains all objects after they have been loaded into the kernel.
@@ -183,19 +187,17 @@ func (o *contentionObjects) Close() error {
 //
 // It can be passed to loadContentionObjects or ebpf.CollectionSpec.LoadAndAssign.
 type contentionMaps struct {
-	Histories *ebpf.Map `ebpf:"histories"`
-	Marks     *ebpf.Map `ebpf:"marks"`
-	Pairs     *ebpf.Map `ebpf:"pairs"`
-	Takens    *ebpf.Map `ebpf:"takens"`
-	Victims   *ebpf.Map `ebpf:"victims"`
+	Cpus    *ebpf.Map `ebpf:"cpus"`
+	Marks   *ebpf.Map `ebpf:"marks"`
+	Pairs   *ebpf.Map `ebpf:"pairs"`
+	Victims *ebpf.Map `ebpf:"victims"`
 }
 
 func (m *contentionMaps) Close() error {
 	return _ContentionClose(
-		m.Histories,
+		m.Cpus,
 		m.Marks,
 		m.Pairs,
-		m.Takens,
 		m.Victims,
 	)
 }
@@ -204,11 +206,10 @@ func (m *contentionMaps) Close() error {
 //
 // It can be passed to loadContentionObjects or ebpf.CollectionSpec.LoadAndAssign.
 type contentionVariables struct {
-	Departures *ebpf.Variable `ebpf:"departures"`
-	LossType   *ebpf.Variable `ebpf:"loss_type"`
-	Losses     *ebpf.Variable `ebpf:"losses"`
-	MinWait    *ebpf.Variable `ebpf:"min_wait"`
-	SliceType  *ebpf.Variable `ebpf:"slice_type"`
+	LossType  *ebpf.Variable `ebpf:"loss_type"`
+	Losses    *ebpf.Variable `ebpf:"losses"`
+	Moves     *ebpf.Variable `ebpf:"moves"`
+	SliceType *ebpf.Variable `ebpf:"slice_type"`
 }
 
 // contentionPrograms contains all programs after they have been loaded into the kernel.

@@ -200,7 +200,8 @@ func TestAClosedKernelLeavesNothingOpen(t *testing.T) {
 	require.Empty(t, kernel.Missing)
 	require.Greater(t, len(bpfDescriptors(t)), len(before))
 	programs := []*ebpf.Program{
-		kernel.Census.program, kernel.Exits.objects.Exited, kernel.Contention.objects.Contention, kernel.OOM.program,
+		kernel.Census.program, kernel.Exits.objects.Exited,
+		kernel.Contention.objects.Contention, kernel.Contention.objects.Migration, kernel.OOM.program,
 	}
 	var programIDs []ebpf.ProgramID
 	for _, p := range programs {
@@ -212,7 +213,7 @@ func TestAClosedKernelLeavesNothingOpen(t *testing.T) {
 	}
 	maps := []*ebpf.Map{
 		kernel.Exits.objects.Exits, kernel.OOM.kills,
-		kernel.Contention.objects.Histories, kernel.Contention.objects.Pairs, kernel.Contention.objects.Victims,
+		kernel.Contention.objects.CPUs, kernel.Contention.objects.Pairs, kernel.Contention.objects.Victims,
 	}
 	var mapIDs []ebpf.MapID
 	for _, m := range maps {

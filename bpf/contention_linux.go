@@ -23,19 +23,16 @@ type Contention struct {
 	objects struct {
 		Contention *ebpf.Program  `ebpf:"contention"`
 		Migration  *ebpf.Program  `ebpf:"migration"`
-		Histories  *ebpf.Map      `ebpf:"histories"`
+		CPUs       *ebpf.Map      `ebpf:"cpus"`
 		Pairs      *ebpf.Map      `ebpf:"pairs"`
 		Victims    *ebpf.Map      `ebpf:"victims"`
-		Takens     *ebpf.Map      `ebpf:"takens"`
 		Losses     *ebpf.Variable `ebpf:"losses"`
 	}
-	links     []link.Link
-	histories map[uint32]*contentionHistory // read since the last Read, by CPU
-	spare     []*contentionHistory
+	links []link.Link
 
 	pairs   batch[Pair, Charge]
 	victims batch[uint32, Victim]
-	takens  batch[uint32, contentionTaken]
+	cpus    []contentionCpu   // as of the last Read
 	taken   map[Pair]uint64   // involuntary switches that are not in the maps yet
 	lost    map[uint32]uint64 // the same by victim
 }
@@ -53,17 +50,17 @@ func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 	if err != nil {
 		return nil, fmt.Errorf("count the CPUs: %w", err)
 	}
-	spec.Maps["histories"].MaxEntries = uint32(cpus)
-	spec.Maps["takens"].MaxEntries = uint32(cpus)
+	spec.Maps["cpus"].MaxEntries = uint32(cpus)
+	for cpu := range uint32(cpus) {
+		of := ebpf.MapKV{Key: cpu, Value: contentionCpu{MinWait: uint64(o.MinWait)}}
+		spec.Maps["cpus"].Contents = append(spec.Maps["cpus"].Contents, of)
+	}
 	spec.Maps["pairs"].MaxEntries = o.MaxPairs
 	spec.Maps["victims"].MaxEntries = o.MaxPairs
-	if err := spec.Variables["min_wait"].Set(uint64(o.MinWait)); err != nil {
-		return nil, fmt.Errorf("set the shortest wait: %w", err)
-	}
 	c := &Contention{
-		histories: make(map[uint32]*contentionHistory),
-		taken:     make(map[Pair]uint64),
-		lost:      make(map[uint32]uint64),
+		cpus:  make([]contentionCpu, cpus),
+		taken: make(map[Pair]uint64),
+		lost:  make(map[uint32]uint64),
 	}
 	shared := &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"marks": census.marks}}
 	if err := spec.LoadAndAssign(&c.objects, shared); err != nil {
@@ -85,11 +82,7 @@ func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 // Read calls pair with every pair and victim with every victim the kernel
 // keeps. All counts go on: nothing is cleared by reading it.
 func (c *Contention) Read(pair func(Pair, Charge), victim func(pid uint32, v Victim)) error {
-	for cpu, h := range c.histories {
-		c.spare = append(c.spare, h)
-		delete(c.histories, cpu)
-	}
-	if err := c.readTaken(); err != nil {
+	if err := c.readCPUs(); err != nil {
 		return err
 	}
 	err := c.pairs.each(c.objects.Pairs, func(p Pair, charge Charge) {
@@ -117,56 +110,46 @@ func (c *Contention) Read(pair func(Pair, Charge), victim func(pid uint32, v Vic
 	return nil
 }
 
-// readTaken reads the involuntary switches each CPU has not yet put into the
-// maps. What moves there while they are read is seen twice, once.
-func (c *Contention) readTaken() error {
+// readCPUs reads what ran on each CPU, and the involuntary switches that are not
+// in the maps yet. What moves there while they are read is seen twice, once.
+func (c *Contention) readCPUs() error {
 	clear(c.taken)
 	clear(c.lost)
-	err := c.takens.each(c.objects.Takens, func(_ uint32, t contentionTaken) {
-		for i, p := range t.Pair {
-			if t.Times[i] == 0 {
+	for cpu := range c.cpus {
+		of := &c.cpus[cpu]
+		if err := c.objects.CPUs.Lookup(uint32(cpu), of); err != nil {
+			return fmt.Errorf("read what ran on CPU %d: %w", cpu, err)
+		}
+		for i, p := range of.Taken.Pair {
+			times := of.Taken.Times[i]
+			if times == 0 {
 				continue
 			}
-			c.lost[p.Victim] += t.Times[i]
+			c.lost[p.Victim] += times
 			if p.Victim != p.Aggressor && p.Aggressor != 0 {
-				c.taken[p] += t.Times[i]
+				c.taken[p] += times
 			}
 		}
-	})
-	if err != nil {
-		return fmt.Errorf("read the involuntary switches: %w", err)
 	}
 	return nil
 }
 
-// InProgress calls charge with who has run on the CPU of a waiting thread. by is
-// 0 for the idle task. A process may come more than once.
-func (c *Contention) InProgress(t *Waiting, charge func(by uint32, ns uint64)) error {
-	h := c.histories[t.CPU]
-	if h == nil {
-		if n := len(c.spare); n > 0 {
-			h, c.spare = c.spare[n-1], c.spare[:n-1]
-		} else {
-			h = new(contentionHistory)
-		}
-		if err := c.objects.Histories.Lookup(t.CPU, h); err != nil {
-			c.spare = append(c.spare, h)
-			return fmt.Errorf("read the run slices of CPU %d: %w", t.CPU, err)
-		}
-		c.histories[t.CPU] = h
+// InProgress calls charge with who has run on the CPU of a waiting thread, as of
+// the last Read. by is 0 for the idle task. A process may come more than once.
+func (c *Contention) InProgress(t *Waiting, charge func(by uint32, ns uint64)) {
+	if int(t.CPU) < len(c.cpus) {
+		c.cpus[t.CPU].lookBack(t.Since, t.Now, charge)
 	}
-	h.lookBack(t.Since, t.Now, charge)
-	return nil
 }
 
 // lookBack does what look_back of contention.bpf.c does, for a wait that goes
 // on: the last part of it is behind the process that runs now. The kernel goes
 // on writing while it is read, so a slice need not make sense.
-func (h *contentionHistory) lookBack(queued, now uint64, charge func(by uint32, ns uint64)) {
-	if last := max(h.Open.End, queued); now > last {
-		charge(h.Pid, now-last)
+func (c *contentionCpu) lookBack(queued, now uint64, charge func(by uint32, ns uint64)) {
+	if last := max(c.Open.End, queued); now > last {
+		charge(c.Pid, now-last)
 	}
-	for s, begin := range h.slices {
+	for s, begin := range c.slices {
 		if begin == 0 || s.End <= queued || s.End < begin {
 			return
 		}
@@ -183,18 +166,18 @@ func (h *contentionHistory) lookBack(queued, now uint64, charge func(by uint32, 
 
 // slices yields all slices, the newest first, and when each began; 0 if that is
 // not known.
-func (h *contentionHistory) slices(yield func(s *contentionSlice, begin uint64) bool) {
-	if !yield(&h.Open, h.Opened) {
+func (c *contentionCpu) slices(yield func(s *contentionSlice, begin uint64) bool) {
+	if !yield(&c.Open, c.Opened) {
 		return
 	}
-	for n := range h.Levels {
-		l := &h.Levels[n]
+	for n := range c.Levels {
+		l := &c.Levels[n]
 		for i := range l.Slices {
 			begin := uint64(0)
 			if i+1 < len(l.Slices) {
 				begin = l.back(i + 1).End
-			} else if n+1 < len(h.Levels) {
-				begin = h.Levels[n+1].back(0).End
+			} else if n+1 < len(c.Levels) {
+				begin = c.Levels[n+1].back(0).End
 			}
 			if !yield(l.back(i), begin) {
 				return
@@ -258,10 +241,9 @@ func (c *Contention) Close() error {
 	return errors.Join(append(errs,
 		c.objects.Contention.Close(),
 		c.objects.Migration.Close(),
-		c.objects.Histories.Close(),
+		c.objects.CPUs.Close(),
 		c.objects.Pairs.Close(),
 		c.objects.Victims.Close(),
-		c.objects.Takens.Close(),
 	)...)
 }
 

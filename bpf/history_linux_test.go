@@ -24,8 +24,8 @@ func (r ran) slice() *contentionSlice {
 // historyOf has the slices of each level, the newest level first and in each the
 // oldest slice first; the very last is the open one. running is on the CPU since
 // then.
-func historyOf(running uint32, levels ...[]ran) *contentionHistory {
-	h := &contentionHistory{Pid: running}
+func historyOf(running uint32, levels ...[]ran) *contentionCpu {
+	h := &contentionCpu{Pid: running}
 	if len(levels) > 0 {
 		last := len(levels[0]) - 1
 		h.Open = *levels[0][last].slice()
@@ -44,7 +44,7 @@ func historyOf(running uint32, levels ...[]ran) *contentionHistory {
 	return h
 }
 
-func (h *contentionHistory) charges(queued, now uint64) map[uint32]uint64 {
+func (h *contentionCpu) charges(queued, now uint64) map[uint32]uint64 {
 	got := map[uint32]uint64{}
 	h.lookBack(queued, now, func(by uint32, ns uint64) { got[by] += ns })
 	return got
@@ -56,7 +56,7 @@ func TestLookBack(t *testing.T) {
 	plain := []ran{one(100, 1), one(200, 2), one(300, 3), one(400, 2)}
 	for _, test := range []struct {
 		name        string
-		history     *contentionHistory
+		history     *contentionCpu
 		queued, now uint64
 		want        map[uint32]uint64
 	}{
@@ -195,7 +195,7 @@ func TestATornHistoryChargesNothingTwice(t *testing.T) {
 	t.Run("whatever is there, a wait is charged to one process at a time", func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 20_000 {
-			h := &contentionHistory{Pid: 9, Opened: random.Uint64N(1 << 20)}
+			h := &contentionCpu{Pid: 9, Opened: random.Uint64N(1 << 20)}
 			h.Open = contentionSlice{End: random.Uint64N(1 << 20), Used: 1, Pid: [8]uint32{5}}
 			clock := uint64(0)
 			for n := range h.Levels {

@@ -2,7 +2,6 @@ package sampler
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -128,10 +127,10 @@ func (s *Sampler) called(pid uint32) *process {
 // attributeWaiting charges the waits the census found in progress to who has run
 // meanwhile: a process that is kept from the CPU altogether would otherwise have
 // nobody to blame.
-func (s *Sampler) attributeWaiting() error {
+func (s *Sampler) attributeWaiting() {
 	for i := range s.waiters {
 		victim := s.waiters[i].of
-		err := s.from.Contention.InProgress(&s.waiters[i].Waiting, func(by uint32, ns uint64) {
+		s.from.Contention.InProgress(&s.waiters[i].Waiting, func(by uint32, ns uint64) {
 			wait := time.Duration(ns)
 			switch by {
 			case 0:
@@ -145,11 +144,7 @@ func (s *Sampler) attributeWaiting() error {
 				p.active = s.pass
 			}
 		})
-		if err != nil {
-			return fmt.Errorf("look into the waits in progress: %w", err)
-		}
 	}
-	return nil
 }
 
 // closePairs makes this window's pairs and tells the aggressors of them.

@@ -437,7 +437,7 @@ func TestALongWaitBesideManySwitchesIsAttributed(t *testing.T) {
 	t.Logf("%d switches; run queue %v, of which %v in waits of %v and more; others %.4f, self %.4f, unattributed %.4f; cut off %v",
 		len(all), got.used.RunQueue, sum(ofLong), long, ratio(got.total.Others, got.used.RunQueue),
 		ratio(got.total.Self, got.used.RunQueue), ratio(got.total.Unattributed, got.used.RunQueue), time.Duration(after.Cut-before.Cut))
-	require.Greater(t, len(all), 100_000, "this test has shown nothing")
+	require.Greater(t, len(all), 30_000, "this test has shown nothing")
 	require.Greater(t, sum(ofLong), got.used.RunQueue/4, "nor this")
 	// How far the history reaches back depends on how many processes take turns:
 	// seconds on a host at rest, where no wait is that long.

@@ -29,12 +29,11 @@ func (c *fakeContention) Read(pair func(bpf.Pair, bpf.Charge), victim func(uint3
 	return nil
 }
 
-func (c *fakeContention) InProgress(w *bpf.Waiting, charge func(by uint32, ns uint64)) error {
+func (c *fakeContention) InProgress(w *bpf.Waiting, charge func(by uint32, ns uint64)) {
 	c.asked = append(c.asked, *w)
 	for _, by := range c.running {
 		charge(by, (w.Now-w.Since)/uint64(len(c.running)))
 	}
-	return nil
 }
 
 func (c *fakeContention) Forget(bpf.Pair) (bpf.Charge, bool) { return bpf.Charge{}, false }

@@ -120,9 +120,7 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 		if err := s.from.Contention.Read(s.charge, s.victim); err != nil {
 			return fmt.Errorf("read who waited for whom: %w", err)
 		}
-		if err := s.attributeWaiting(); err != nil {
-			return err
-		}
+		s.attributeWaiting()
 	}
 	if s.from.OOM != nil {
 		err := s.from.OOM.Read(func(k *bpf.OOMKill) { s.kills = append(s.kills, *k) })

@@ -35,9 +35,9 @@ type Exits interface {
 type Contention interface {
 	// Read calls pair and victim with all there are. Counts go on.
 	Read(pair func(bpf.Pair, bpf.Charge), victim func(pid uint32, v bpf.Victim)) error
-	// InProgress calls charge with who has run on the CPU of a waiting thread; by
-	// is 0 for the idle task.
-	InProgress(t *bpf.Waiting, charge func(by uint32, ns uint64)) error
+	// InProgress calls charge with who has run on the CPU of a waiting thread, as
+	// of the last Read; by is 0 for the idle task.
+	InProgress(t *bpf.Waiting, charge func(by uint32, ns uint64))
 	Forget(bpf.Pair) (bpf.Charge, bool)
 	ForgetVictim(pid uint32)
 	Lost() (bpf.ContentionLoss, error)

@@ -214,10 +214,10 @@ func (f *fakeContention) Read(pair func(bpf.Pair, bpf.Charge), victim func(uint3
 	return nil
 }
 
-func (f *fakeContention) InProgress(*bpf.Waiting, func(uint32, uint64)) error { return nil }
-func (f *fakeContention) MinWait() time.Duration                              { return time.Millisecond }
-func (f *fakeContention) Forget(bpf.Pair) (bpf.Charge, bool)                  { return bpf.Charge{}, false }
-func (f *fakeContention) ForgetVictim(uint32)                                 {}
+func (f *fakeContention) InProgress(*bpf.Waiting, func(uint32, uint64)) {}
+func (f *fakeContention) MinWait() time.Duration                        { return time.Millisecond }
+func (f *fakeContention) Forget(bpf.Pair) (bpf.Charge, bool)            { return bpf.Charge{}, false }
+func (f *fakeContention) ForgetVictim(uint32)                           {}
 func (f *fakeContention) Lost() (bpf.ContentionLoss, error) {
 	return bpf.ContentionLoss{Cut: f.n}, nil
 }
