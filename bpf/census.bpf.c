@@ -27,6 +27,7 @@ struct thread {
 	__u64 run_delay; /* runnable but not running, waits that are over */
 	__u64 waiting; /* and the one in progress */
 	__u64 queued; /* when that began, in the clock of cpu_id's run queue */
+	__u64 running_since; /* when the one that has its CPU came there, 0: unknown */
 	__u64 blkio_delay;
 	__u64 memory_delay;
 	__u64 minor_faults;
@@ -39,6 +40,8 @@ struct thread {
 	__u32 has_process; /* struct process follows */
 	__u32 cpu_id; /* where it runs or waits */
 	__u32 marked; /* the wait in progress is the reader's to charge */
+	__u32 running; /* the process that has its CPU meanwhile, 0: idle */
+	__u32 unused;
 	__u8 comm[TASK_COMM_LEN]; /* ends with a NUL */
 };
 
@@ -197,6 +200,19 @@ static __always_inline void mark(struct thread *r)
 	r->marked = !bpf_map_update_elem(&marks, &tid, &m, BPF_ANY);
 }
 
+/* Who has the CPU that a thread waits for. */
+static __always_inline void read_running(struct thread *r,
+					 const struct task_struct *t)
+{
+	const struct rq *rq = task_rq(t);
+	const struct task_struct *running = rq ? rq->curr : 0;
+
+	if (!running || !running->pid)
+		return;
+	r->running = running->tgid;
+	r->running_since = running->sched_info.last_arrival;
+}
+
 SEC("iter/task")
 int census(struct bpf_iter__task *ctx)
 {
@@ -208,6 +224,8 @@ int census(struct bpf_iter__task *ctx)
 		return 0;
 	read_thread(&r.thread, t);
 	mark(&r.thread);
+	if (r.thread.marked)
+		read_running(&r.thread, t);
 	r.thread.has_process = t->pid == t->tgid ||
 			       (t->mm && !t->group_leader->mm);
 	if (r.thread.has_process)

@@ -49,6 +49,7 @@ type censusThread struct {
 	RunDelay     uint64
 	Waiting      uint64
 	Queued       uint64
+	RunningSince uint64
 	BlkioDelay   uint64
 	MemoryDelay  uint64
 	MinorFaults  uint64
@@ -61,6 +62,8 @@ type censusThread struct {
 	HasProcess   uint32
 	CpuId        uint32
 	Marked       uint32
+	Running      uint32
+	Unused       uint32
 	Comm         [16]uint8
 }
 

@@ -4,8 +4,9 @@
 /*
  * Contention: who ran while a task waited for its CPU.
  * Runs at every context switch and migration, with the run-queue lock held and
- * interrupts off: no ring buffer, no allocation, one store into this CPU's
- * history of run slices. Only waits of at least min_wait pay for the look back.
+ * interrupts off: no ring buffer, no allocation. A switch while nobody waits is
+ * done after a few loads of what the scheduler has just used; else it is written
+ * into this CPU's history, which a task looks back over that waited for long.
  * All times are in the clock of the run queue; it differs between CPUs and
  * from bpf_ktime_get_ns().
  */
@@ -29,7 +30,7 @@ char LICENSE[] SEC("license") = "GPL";
  */
 struct slice {
 	__u64 end; /* 0: never written */
-	__u32 pid[SLOTS]; /* the kernel's tgid, 0 the idle task */
+	__u32 pid[SLOTS]; /* the kernel's tgid; 0: none, or nobody waited */
 	__u32 ns[SLOTS]; /* how long each ran; of no use if it is alone */
 	__u32 used; /* slots */
 	__u32 unused;
@@ -69,18 +70,14 @@ struct departure {
 };
 
 /*
- * One CPU, and what ran on it, the newest in detail. A slice that a level has no
- * more room for is folded into the next, of 16 times coarser resolution: 192
- * slices reach seconds back even where thousands of tasks a second take turns.
- * Written under the lock of its run queue. What every switch touches is in one
- * place: where the TLB is flushed at each switch a page costs 15 ns.
+ * One CPU, and what ran on it while others waited, the newest in detail. A slice
+ * that a level has no more room for is folded into the next, of 16 times coarser
+ * resolution: 192 slices reach seconds back even where thousands of tasks a
+ * second take turns. Written under the lock of its run queue.
  */
 struct cpu {
 	__u64 min_wait; /* the shortest that is looked into, ns; never written */
 	__u64 opened; /* when open began: the end of the newest in levels */
-	__u64 involuntary; /* nivcsw of the running task when it was put on */
-	__u32 pid; /* the process of that task */
-	__u32 tid; /* and the task */
 	struct slice open; /* goes on: not in levels yet */
 	struct taken taken;
 	struct departure departures[DEPARTURES];
@@ -117,7 +114,7 @@ struct victim {
 	__u64 total; /* ns */
 	__u64 others; /* behind other processes */
 	__u64 self; /* behind its own threads */
-	__u64 idle; /* while nothing ran: throttled, or on its way */
+	__u64 idle; /* while nothing ran, or nobody was queued: throttled */
 	__u64 waits;
 	__u64 cut; /* ns from before the history begins */
 	__u64 involuntary; /* switches, own threads included */
@@ -158,6 +155,8 @@ struct loss losses;
 const struct slice *slice_type __attribute__((unused));
 const struct loss *loss_type __attribute__((unused));
 
+/* No wait that is looked into is shorter: min_wait is at least this. */
+#define SHORTEST_NS 100000ULL
 /* Of the first level; each further one is 16 times coarser. */
 #define RESOLUTION_NS 250000ULL
 
@@ -280,12 +279,11 @@ static __always_inline __u64 uncharged_since(__u32 tid, __u64 queued)
  * charge_slice. */
 __noinline int look_back(__u32 cpu, __u32 pid, __u32 tid, __u64 queued, __u64 now)
 {
-	const struct cpu *c = bpf_map_lookup_elem(&cpus, &cpu);
 	struct victim *v = victim_of(pid);
 	__u64 since = uncharged_since(tid, queued), begin;
 	__u32 i;
 
-	if (!c || now <= since)
+	if (now <= since)
 		return 0;
 	if (!v) {
 		__sync_fetch_and_add(&losses.victims, 1);
@@ -294,12 +292,6 @@ __noinline int look_back(__u32 cpu, __u32 pid, __u32 tid, __u64 queued, __u64 no
 	}
 	__sync_fetch_and_add(&v->total, now - since);
 	__sync_fetch_and_add(&v->waits, 1);
-	/* Who runs has no slice yet. Nobody does at a switch. */
-	begin = c->open.end > since ? c->open.end : since;
-	if (now > begin) {
-		charge(v, pid, c->pid, now - begin);
-		now = begin;
-	}
 	for (i = 0; i <= LEVELS * SLICES && now > since; i++) {
 		begin = charge_slice(cpu, i, pid, since);
 		if (!begin)
@@ -439,8 +431,7 @@ __noinline int reopen(__u32 cpu, __u32 pid, __u64 now)
 }
 
 /* Writes down that pid ran from the end of the open slice until now. */
-static __always_inline void remember(struct cpu *c, __u32 cpu, __u32 pid,
-				     __u64 now)
+static __always_inline void add(struct cpu *c, __u32 cpu, __u32 pid, __u64 now)
 {
 	struct slice *s = &c->open;
 	__u32 ran = now - s->end;
@@ -450,6 +441,18 @@ static __always_inline void remember(struct cpu *c, __u32 cpu, __u32 pid,
 		s->end = now;
 	else
 		reopen(cpu, pid, now);
+}
+
+/* Writes down that the task has run since it came in. What was before that and
+ * is not written down nobody waited for. */
+static __always_inline void remember(struct cpu *c, __u32 cpu,
+				     const struct task_struct *t, __u64 now)
+{
+	__u64 came = t->pid ? t->sched_info.last_arrival : 0;
+
+	if (came > c->open.end && came < now)
+		add(c, cpu, 0, came);
+	add(c, cpu, t->tgid, now);
 }
 
 /* Puts the involuntary switches of a pair into the maps. Global: see
@@ -506,35 +509,49 @@ static __always_inline void depart(struct departure *d,
 	d->runs = t->sched_info.pcount;
 }
 
+/* A switch that others are concerned by. */
+static __always_inline void write_down(struct task_struct *prev,
+				       struct task_struct *next, bool lost,
+				       __u64 queued, __u64 now)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct cpu *c = bpf_map_lookup_elem(&cpus, &cpu);
+
+	if (!c)
+		return;
+	remember(c, cpu, prev, now);
+	if (lost) {
+		take(&c->taken, prev->tgid, next->tgid);
+		depart(&c->departures[(__u32)prev->pid % DEPARTURES], prev);
+	}
+	if (queued && next->pid && now > queued && now - queued >= c->min_wait)
+		look_back(cpu, next->tgid, next->pid, queued, now);
+}
+
 SEC("tp_btf/sched_switch")
 int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 	     struct task_struct *next)
 {
 	const struct rq *rq = next->se.cfs_rq->rq;
-	__u32 cpu = bpf_get_smp_processor_id();
-	__u64 now = rq->clock, queued;
-	struct cpu *c;
+	__u64 queued = next->sched_info.last_queued, now = rq->clock;
+	/* Who runs now, and who has gone to sleep but is still on the queue. */
+	__u32 others = 1;
+	bool lost = false;
 
-	c = bpf_map_lookup_elem(&cpus, &cpu);
-	if (!c)
-		return 0;
-	remember(c, cpu, prev->tgid, now);
-	/* The kernel has counted this switch already, as what it was: neither
-	 * the preempt argument nor prev's state tell it in every case. */
-	if (prev->pid && c->tid == (__u32)prev->pid &&
-	    prev->nivcsw != c->involuntary) {
-		take(&c->taken, prev->tgid, next->tgid);
-		depart(&c->departures[(__u32)prev->pid % DEPARTURES], prev);
+	/* Neither the preempt argument nor the state tell in every case that a
+	 * task has lost the CPU without giving it up. */
+	if (prev->pid && prev->on_rq) {
+		if (task_sleeps(prev))
+			others = 2;
+		else
+			lost = true;
 	}
-	c->pid = next->tgid;
-	c->tid = next->pid;
-	c->involuntary = next->nivcsw;
-
-	if (!next->pid)
+	/* This program's own memory is not touched unless it must be: where the
+	 * TLB is flushed at every switch the first page costs 40 ns. */
+	if (!lost && rq->nr_running <= others &&
+	    (!queued || now - queued < SHORTEST_NS))
 		return 0;
-	queued = next->sched_info.last_queued;
-	if (queued && now - queued >= c->min_wait && now > queued)
-		look_back(cpu, next->tgid, next->pid, queued, now);
+	write_down(prev, next, lost, queued, now);
 	return 0;
 }
 
@@ -563,6 +580,7 @@ int BPF_PROG(migration, struct task_struct *t)
 	const struct rq *rq = t->se.cfs_rq->rq;
 	__u32 cpu = rq->cpu, tid = t->pid;
 	struct departure *moved = &moves[tid % MOVES];
+	const struct task_struct *running;
 	__u64 wait = 0, now;
 	struct cpu *c;
 
@@ -573,7 +591,11 @@ int BPF_PROG(migration, struct task_struct *t)
 		wait = waited(t, moved, &c->departures[tid % DEPARTURES]);
 	depart(moved, t);
 	now = rq->clock;
-	if (wait >= c->min_wait && wait < now)
-		look_back(cpu, t->tgid, tid, now - wait, now);
+	if (wait < c->min_wait || wait >= now)
+		return 0;
+	running = rq->curr;
+	if (running)
+		remember(c, cpu, running, now);
+	look_back(cpu, t->tgid, tid, now - wait, now);
 	return 0;
 }

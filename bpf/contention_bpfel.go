@@ -21,15 +21,12 @@ type contentionCharge struct {
 }
 
 type contentionCpu struct {
-	_           structs.HostLayout
-	MinWait     uint64
-	Opened      uint64
-	Involuntary uint64
-	Pid         uint32
-	Tid         uint32
-	Open        contentionSlice
-	Taken       contentionTaken
-	Departures  [256]struct {
+	_          structs.HostLayout
+	MinWait    uint64
+	Opened     uint64
+	Open       contentionSlice
+	Taken      contentionTaken
+	Departures [256]struct {
 		_        structs.HostLayout
 		RunDelay uint64
 		Tid      uint32

@@ -138,16 +138,24 @@ func (c *Contention) readCPUs() error {
 // the last Read. by is 0 for the idle task. A process may come more than once.
 func (c *Contention) InProgress(t *Waiting, charge func(by uint32, ns uint64)) {
 	if int(t.CPU) < len(c.cpus) {
-		c.cpus[t.CPU].lookBack(t.Since, t.Now, charge)
+		c.cpus[t.CPU].lookBack(t, charge)
 	}
 }
 
 // lookBack does what look_back of contention.bpf.c does, for a wait that goes
-// on: the last part of it is behind the process that runs now. The kernel goes
-// on writing while it is read, so a slice need not make sense.
-func (c *contentionCpu) lookBack(queued, now uint64, charge func(by uint32, ns uint64)) {
+// on: the last part of it is behind the process that runs now, and nobody had
+// waited between the last slice and its coming. The kernel goes on writing while
+// it is read, so a slice need not make sense.
+func (c *contentionCpu) lookBack(t *Waiting, charge func(by uint32, ns uint64)) {
+	queued, now := t.Since, t.Now
 	if last := max(c.Open.End, queued); now > last {
-		charge(c.Pid, now-last)
+		came := min(max(t.RunningSince, last), now)
+		if now > came {
+			charge(t.Running, now-came)
+		}
+		if came > last {
+			charge(0, came-last)
+		}
 	}
 	for s, begin := range c.slices {
 		if begin == 0 || s.End <= queued || s.End < begin {

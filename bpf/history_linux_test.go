@@ -22,10 +22,9 @@ func (r ran) slice() *contentionSlice {
 }
 
 // historyOf has the slices of each level, the newest level first and in each the
-// oldest slice first; the very last is the open one. running is on the CPU since
-// then.
-func historyOf(running uint32, levels ...[]ran) *contentionCpu {
-	h := &contentionCpu{Pid: running}
+// oldest slice first; the newest is the open one.
+func historyOf(levels ...[]ran) *contentionCpu {
+	h := new(contentionCpu)
 	if len(levels) > 0 {
 		last := len(levels[0]) - 1
 		h.Open = *levels[0][last].slice()
@@ -44,9 +43,14 @@ func historyOf(running uint32, levels ...[]ran) *contentionCpu {
 	return h
 }
 
+// charges returns what a wait is charged to, while 9 has the CPU.
 func (h *contentionCpu) charges(queued, now uint64) map[uint32]uint64 {
+	return h.chargesOf(&Waiting{Since: queued, Now: now, Running: 9})
+}
+
+func (h *contentionCpu) chargesOf(w *Waiting) map[uint32]uint64 {
 	got := map[uint32]uint64{}
-	h.lookBack(queued, now, func(by uint32, ns uint64) { got[by] += ns })
+	h.lookBack(w, func(by uint32, ns uint64) { got[by] += ns })
 	return got
 }
 
@@ -62,75 +66,69 @@ func TestLookBack(t *testing.T) {
 	}{
 		{
 			name:    "an empty history knows who runs now",
-			history: historyOf(9),
+			history: historyOf(),
 			queued:  100, now: 150,
 			want: map[uint32]uint64{9: 50},
 		},
 		{
 			name:    "a wait that began after the last switch is behind who runs now",
-			history: historyOf(9, plain),
+			history: historyOf(plain),
 			queued:  450, now: 500,
 			want: map[uint32]uint64{9: 50},
 		},
 		{
 			name:    "one that began with it, too",
-			history: historyOf(9, plain),
+			history: historyOf(plain),
 			queued:  400, now: 500,
 			want: map[uint32]uint64{9: 100},
 		},
 		{
 			name:    "a longer one is behind those before, the first in part",
-			history: historyOf(9, plain),
+			history: historyOf(plain),
 			queued:  150, now: 500,
 			want: map[uint32]uint64{9: 100, 2: 150, 3: 100},
 		},
 		{
 			name:    "it may begin with a slice",
-			history: historyOf(9, plain),
+			history: historyOf(plain),
 			queued:  200, now: 500,
 			want: map[uint32]uint64{9: 100, 2: 100, 3: 100},
 		},
 		{
 			name:    "when the first slice began nobody knows",
-			history: historyOf(9, plain),
+			history: historyOf(plain),
 			queued:  50, now: 500,
 			want: map[uint32]uint64{9: 100, 2: 200, 3: 100},
 		},
 		{
-			name:    "the idle task is told as 0",
-			history: historyOf(0, []ran{one(100, 1), one(200, 0)}),
-			queued:  150, now: 230,
-			want: map[uint32]uint64{0: 80},
-		},
-		{
 			name:    "what was written after the wait was read is not part of it",
-			history: historyOf(9, plain),
+			history: historyOf(plain),
 			queued:  150, now: 250,
 			want: map[uint32]uint64{2: 50, 3: 50},
 		},
 		{
 			name:    "not even a whole history of it",
-			history: historyOf(9, plain),
+			history: historyOf(plain),
 			queued:  20, now: 90,
 			want: map[uint32]uint64{},
 		},
 		{
 			name: "who took turns shares the slice by how long each ran",
-			history: historyOf(9, []ran{one(100, 1),
+			history: historyOf([]ran{one(100, 1),
 				{end: 200, by: []uint32{2, 3, 4}, ns: []uint32{50, 30, 20}}}),
 			queued: 100, now: 200,
 			want: map[uint32]uint64{2: 50, 3: 30, 4: 20},
 		},
 		{
 			name: "and a part of it alike",
-			history: historyOf(9, []ran{one(100, 1),
+			history: historyOf([]ran{one(100, 1),
 				{end: 200, by: []uint32{2, 3, 4}, ns: []uint32{50, 30, 20}}}),
 			queued: 150, now: 200,
 			want: map[uint32]uint64{2: 25, 3: 15, 4: 10},
 		},
 		{
 			name: "a full level goes on in the next",
-			history: historyOf(9,
+			history: historyOf(
 				append(fullLevel(9990, 10, 1), one(10_000, 1)),
 				[]ran{one(9000, 5), one(9360, 6)}),
 			queued: 9200, now: 10_000,
@@ -138,7 +136,7 @@ func TestLookBack(t *testing.T) {
 		},
 		{
 			name: "and in the last",
-			history: historyOf(9,
+			history: historyOf(
 				append(fullLevel(9990, 10, 1), one(10_000, 1)),
 				fullLevel(9360, 10, 2),
 				[]ran{one(8000, 7), one(8730, 8)}),
@@ -147,7 +145,7 @@ func TestLookBack(t *testing.T) {
 		},
 		{
 			name: "beyond which nothing is known",
-			history: historyOf(9,
+			history: historyOf(
 				append(fullLevel(9990, 10, 1), one(10_000, 1)), fullLevel(9360, 10, 2), fullLevel(8730, 10, 3)),
 			queued: 1000, now: 10_000,
 			want: map[uint32]uint64{1: 640, 2: 630, 3: 630},
@@ -155,6 +153,45 @@ func TestLookBack(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			require.Equal(t, test.want, test.history.charges(test.queued, test.now))
+		})
+	}
+}
+
+func TestWhatIsNotInTheHistoryNobodyWaitedFor(t *testing.T) {
+	h := historyOf([]ran{one(100, 1), one(200, 2)})
+	for _, test := range []struct {
+		name string
+		wait Waiting
+		want map[uint32]uint64
+	}{
+		{
+			name: "who has the CPU since the last slice is to blame from then on",
+			wait: Waiting{Since: 150, Now: 500, Running: 9, RunningSince: 200},
+			want: map[uint32]uint64{9: 300, 2: 50},
+		},
+		{
+			name: "who came later is from then on",
+			wait: Waiting{Since: 150, Now: 500, Running: 9, RunningSince: 400},
+			want: map[uint32]uint64{9: 100, 0: 200, 2: 50},
+		},
+		{
+			name: "who came before the wait began is from then on",
+			wait: Waiting{Since: 450, Now: 500, Running: 9, RunningSince: 400},
+			want: map[uint32]uint64{9: 50},
+		},
+		{
+			name: "the idle task is told as 0",
+			wait: Waiting{Since: 150, Now: 500},
+			want: map[uint32]uint64{0: 300, 2: 50},
+		},
+		{
+			name: "who came after the wait was read is not part of it",
+			wait: Waiting{Since: 150, Now: 500, Running: 9, RunningSince: 600},
+			want: map[uint32]uint64{0: 300, 2: 50},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			require.Equal(t, test.want, h.chargesOf(&test.wait))
 		})
 	}
 }
@@ -172,22 +209,22 @@ func fullLevel(end, length uint64, pid uint32) (all []ran) {
 // The kernel writes while it is read: slices need not make sense.
 func TestATornHistoryChargesNothingTwice(t *testing.T) {
 	t.Run("a slice that ends before it began ends the look back", func(t *testing.T) {
-		h := historyOf(9, []ran{one(100, 1), one(300, 2), one(250, 3)})
+		h := historyOf([]ran{one(100, 1), one(300, 2), one(250, 3)})
 		require.Equal(t, map[uint32]uint64{9: 50}, h.charges(50, 300))
 	})
 	t.Run("more processes than there are slots are those in the slots", func(t *testing.T) {
-		h := historyOf(9, []ran{one(100, 1), {end: 200, by: []uint32{2, 3}, ns: []uint32{50, 50}}})
+		h := historyOf([]ran{one(100, 1), {end: 200, by: []uint32{2, 3}, ns: []uint32{50, 50}}})
 		h.Open.Used = 1 << 31
 		require.NotPanics(t, func() {
 			require.LessOrEqual(t, h.charges(100, 200)[2], uint64(50))
 		})
 	})
 	t.Run("a slice without processes is the one in its first slot", func(t *testing.T) {
-		h := historyOf(9, []ran{one(100, 1), {end: 200}})
+		h := historyOf([]ran{one(100, 1), {end: 200}})
 		require.Equal(t, map[uint32]uint64{0: 100}, h.charges(100, 200))
 	})
 	t.Run("an open slice that was closed meanwhile counts once", func(t *testing.T) {
-		h := historyOf(9, []ran{one(100, 1), one(200, 2), one(300, 3)})
+		h := historyOf([]ran{one(100, 1), one(200, 2), one(300, 3)})
 		h.Levels[0].Head++
 		*h.Levels[0].back(0) = h.Open
 		require.Equal(t, map[uint32]uint64{2: 50, 3: 100}, h.charges(150, 300))
@@ -195,7 +232,7 @@ func TestATornHistoryChargesNothingTwice(t *testing.T) {
 	t.Run("whatever is there, a wait is charged to one process at a time", func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 20_000 {
-			h := &contentionCpu{Pid: 9, Opened: random.Uint64N(1 << 20)}
+			h := &contentionCpu{Opened: random.Uint64N(1 << 20)}
 			h.Open = contentionSlice{End: random.Uint64N(1 << 20), Used: 1, Pid: [8]uint32{5}}
 			clock := uint64(0)
 			for n := range h.Levels {
@@ -211,7 +248,8 @@ func TestATornHistoryChargesNothingTwice(t *testing.T) {
 			queued := random.Uint64N(1 << 20)
 			now := queued + random.Uint64N(1<<20)
 			var sum uint64
-			for _, ns := range h.charges(queued, now) {
+			w := &Waiting{Since: queued, Now: now, Running: 9, RunningSince: random.Uint64N(1 << 20)}
+			for _, ns := range h.chargesOf(w) {
 				sum += ns
 			}
 			require.LessOrEqual(t, sum, now-queued)

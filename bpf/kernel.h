@@ -102,8 +102,11 @@ struct task_group {
 	struct cfs_bandwidth cfs_bandwidth;
 };
 
-/* A CPU's run queue and its own clock, in ns. */
+/* A CPU's run queue and its own clock, in ns. nr_running counts who runs and who
+ * is queued, but not what a quota throttles. */
 struct rq {
+	unsigned int nr_running;
+	struct task_struct *curr;
 	__u64 clock;
 	int cpu;
 };
@@ -115,14 +118,16 @@ struct cfs_rq {
 /* cfs_rq: CONFIG_FAIR_GROUP_SCHED. It is set for tasks of every class. */
 struct sched_entity {
 	__u64 sum_exec_runtime;
+	unsigned char sched_delayed; /* since 6.12: asleep, dequeued later */
 	struct cfs_rq *cfs_rq;
 };
 
-/* CONFIG_SCHED_INFO. last_queued is 0 unless the task waits for a CPU now;
- * pcount is how often it has run. */
+/* CONFIG_SCHED_INFO. pcount is how often the task has run, last_arrival when it
+ * last began to; last_queued is 0 unless it waits for a CPU now. */
 struct sched_info {
 	unsigned long pcount;
 	unsigned long long run_delay;
+	unsigned long long last_arrival;
 	unsigned long long last_queued;
 };
 
@@ -237,6 +242,12 @@ static __always_inline __u64 task_waiting(const struct task_struct *t)
 		return 0;
 	now = rq->clock;
 	return now > queued ? now - queued : 0;
+}
+
+/* Whether a task that is on a run queue does not want to run. */
+static __always_inline bool task_sleeps(const struct task_struct *t)
+{
+	return bpf_core_field_exists(t->se.sched_delayed) && t->se.sched_delayed;
 }
 
 static __always_inline __u64 task_blkio_delay(const struct task_struct *t)

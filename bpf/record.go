@@ -36,11 +36,14 @@ type (
 	ContentionLoss = contentionLoss
 )
 
-// Waiting is the part of a wait in progress that is to be charged. The times are
-// in the clock of the CPU's run queue, in ns.
+// Waiting is the part of a wait in progress that is to be charged, and who has
+// the CPU meanwhile, 0 for the idle task. The times are in the clock of the CPU's
+// run queue, in ns; RunningSince is 0 if it is not known.
 type Waiting struct {
-	CPU        uint32
-	Since, Now uint64
+	CPU          uint32
+	Since, Now   uint64
+	Running      uint32
+	RunningSince uint64
 }
 
 type (

@@ -68,9 +68,10 @@ func (c *scene) set(s *sampler.Snapshot, starved *StarvedConfig, noisy *NoisyNei
 
 // heldBack returns how long other processes kept one from the CPU, and which
 // share that is of the time it wanted to run. While a quota throttles a process
-// it counts as waiting, and somebody else runs: that wait is nobody's fault.
+// it counts as waiting: what of that is not while nobody was queued is behind
+// others, and nobody's fault.
 func heldBack(w *sampler.Window) (time.Duration, float64) {
-	held := max(w.Waited.Others-w.Throttled, 0)
+	held := max(w.Waited.Others-max(w.Throttled-w.Waited.Idle, 0), 0)
 	wanted := held + w.Used.CPU()
 	if wanted <= 0 {
 		return 0, 0

@@ -37,7 +37,9 @@ func (s *Sampler) wait(th *thread, t *bpf.Thread) {
 	}
 	now := t.Queued + t.Waiting
 	th.queued, th.charged = t.Queued, now
-	s.waiters = append(s.waiters, waiter{th.of, bpf.Waiting{CPU: t.CpuId, Since: since, Now: now}})
+	s.waiters = append(s.waiters, waiter{th.of, bpf.Waiting{
+		CPU: t.CpuId, Since: since, Now: now, Running: t.Running, RunningSince: t.RunningSince,
+	}})
 }
 
 func (s *Sampler) charge(key bpf.Pair, now bpf.Charge) {

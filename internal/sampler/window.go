@@ -54,7 +54,7 @@ type Thread struct {
 type Wait struct {
 	Others       time.Duration // other processes
 	Self         time.Duration // its own threads
-	Idle         time.Duration // nothing: it was throttled, or on its way
+	Idle         time.Duration // nothing, or nobody was queued: it was throttled
 	Unattributed time.Duration
 }
 
