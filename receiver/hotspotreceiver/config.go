@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/internal/selection"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
 
@@ -32,6 +33,8 @@ type Config struct {
 	// KernelThreads exports the kernel's own threads as well. They are diagnosed
 	// in any case, and exported while they are.
 	KernelThreads bool `mapstructure:"kernel_threads"`
+	// Selection is how many processes are exported.
+	Selection selection.Config `mapstructure:",squash"`
 	// Contention is about who waits behind whom.
 	Contention ContentionConfig `mapstructure:"contention"`
 	// Diagnosis has the numbers of every rule.
@@ -49,8 +52,8 @@ type ContentionConfig struct {
 	Enabled bool `mapstructure:"enabled"`
 	// MinWait is the shortest wait for a CPU that is looked into.
 	MinWait time.Duration `mapstructure:"min_wait"`
-	// MaxPairs is how many pairs of victim and aggressor are exported: those that
-	// waited longest.
+	// MaxPairs is how many pairs of victim and aggressor are exported: of those
+	// whose victim is exported, those that waited longest.
 	MaxPairs int `mapstructure:"max_pairs"`
 
 	// prevent unkeyed literal initialization
@@ -74,6 +77,7 @@ func createDefaultConfig() component.Config {
 		CollectionInterval:   5 * time.Second,
 		InitialDelay:         time.Second,
 		ErrorMode:            PropagateErrors,
+		Selection:            selection.DefaultConfig(),
 		Contention:           ContentionConfig{Enabled: true, MinWait: time.Millisecond, MaxPairs: 50},
 		Diagnosis:            diagnosis.DefaultConfig(),
 		MetricsBuilderConfig: metadata.NewDefaultMetricsBuilderConfig(),
@@ -94,6 +98,7 @@ func (c *Config) Validate() error {
 	if c.ErrorMode != PropagateErrors && c.ErrorMode != IgnoreErrors {
 		errs = append(errs, fmt.Errorf("error_mode: must be %s or %s, is %q", PropagateErrors, IgnoreErrors, c.ErrorMode))
 	}
+	errs = append(errs, c.Selection.Check())
 	if w := c.Contention.MinWait; w < minMinWait || w > maxMinWait {
 		errs = append(errs, fmt.Errorf("contention::min_wait: must be between %v and %v, is %v", minMinWait, maxMinWait, w))
 	}

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/internal/selection"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
 
@@ -24,6 +25,7 @@ func TestConfig(t *testing.T) {
 	all.InitialDelay = 0
 	all.ErrorMode = IgnoreErrors
 	all.KernelThreads = true
+	all.Selection = selection.Config{TopK: 25, Hold: 6, Max: 1000}
 	all.Contention = ContentionConfig{Enabled: false, MinWait: 2500 * time.Microsecond, MaxPairs: 200}
 	four, five, never := 4, 5, time.Duration(0)
 	all.Diagnosis = diagnosis.Config{
@@ -99,6 +101,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	require.Equal(t, time.Second, config.InitialDelay)
 	require.Equal(t, PropagateErrors, config.ErrorMode)
 	require.False(t, config.KernelThreads)
+	require.Equal(t, selection.Config{TopK: 10, Hold: 3, Max: 200}, config.Selection)
 	require.Equal(t, ContentionConfig{Enabled: true, MinWait: time.Millisecond, MaxPairs: 50}, config.Contention)
 	require.Equal(t, diagnosis.DefaultConfig(), config.Diagnosis)
 	require.Equal(t, 1, config.Diagnosis.For)
@@ -133,6 +136,14 @@ func TestBadConfig(t *testing.T) {
 		"error_mode: silent":           `error_mode: must be propagate or ignore, is "silent"`,
 		`error_mode: ""`:               `error_mode: must be propagate or ignore, is ""`,
 		"kernel_threads: perhaps":      "'kernel_threads' expected type 'bool'",
+
+		"top_k: -1":              "top_k: must be between 0 and 4194304, is -1",
+		"top_k: 4194305":         "top_k: must be between 0 and 4194304, is 4194305",
+		"top_k: all":             "'top_k' expected type 'int'",
+		"top_k_hold: -1":         "top_k_hold: must be between 0 and 1000, is -1",
+		"top_k_hold: 1001":       "top_k_hold: must be between 0 and 1000, is 1001",
+		"max_processes: 0":       "max_processes: must be between 1 and 4194304, is 0",
+		"max_processes: 4194305": "max_processes: must be between 1 and 4194304, is 4194305",
 
 		"contention: {min_waits: 1ms}":       "'contention' has invalid keys: min_waits",
 		"contention: {enabled: sometimes}":   "'contention.enabled' expected type 'bool'",
@@ -241,6 +252,7 @@ diagnosis:
 func TestTheEndsOfARangeAreInIt(t *testing.T) {
 	for _, yaml := range []string{
 		"collection_interval: 100ms", "collection_interval: 1h", "initial_delay: 0s", "initial_delay: 1h",
+		"{top_k: 0, top_k_hold: 0, max_processes: 1}", "{top_k: 4194304, top_k_hold: 1000, max_processes: 4194304}",
 		"contention: {min_wait: 100us, max_pairs: 0}", "contention: {min_wait: 1s, max_pairs: 16384}",
 	} {
 		require.NoError(t, load(t, yaml), yaml)

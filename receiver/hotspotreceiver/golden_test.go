@@ -46,6 +46,8 @@ func TestGoldenMetrics(t *testing.T) {
 		}, fixedContenders(), fixedPairs(), false},
 		"metrics_exited":      {noHost, []sampler.Window{fixedExited(), fixedIdle()}, nil, false},
 		"metrics_short_lived": {noHost, fixedShortLived(), nil, false},
+		// The diagnosed and the first by resident set, which is one of them.
+		"metrics_left_out": {func(c *Config) { c.Selection.TopK = 1 }, append(fixedLeftOut(), four...), nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := createDefaultConfig().(*Config)
@@ -322,6 +324,16 @@ func fixedShortLived() []sampler.Window {
 		windows = append(windows, fixedGone(903+uint32(pid), gone.name, gone.cpu))
 	}
 	return windows
+}
+
+// fixedLeftOut are processes that are in no top of one: of one that is gone there
+// is CPU time only.
+func fixedLeftOut() []sampler.Window {
+	one, gone := fixedIdle(), fixedIdle()
+	one.Process, gone.Process = fixedProcess(904, "cron"), fixedProcess(905, "sh")
+	one.Used.User, gone.Used.System = 30*time.Millisecond, 5*time.Millisecond
+	gone.Exited, gone.RSS = true, 0
+	return []sampler.Window{one, gone}
 }
 
 // fixedGone is a process that came and went within the window.

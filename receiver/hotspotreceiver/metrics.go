@@ -1,9 +1,7 @@
 package hotspotreceiver
 
 import (
-	"cmp"
 	"math"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -12,12 +10,9 @@ import (
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
+	"github.com/hotspot-otel/hotspot/internal/selection"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
-
-// How many processes that came and went within a window have a resource of their
-// own: those that are among the first by CPU time of all processes.
-const topShortLived = 10
 
 // metricsWriter turns a snapshot into metrics, one resource a process.
 type metricsWriter struct {
@@ -25,7 +20,9 @@ type metricsWriter struct {
 	attributes    metadata.ResourceAttributesConfig
 	kernelThreads bool
 	maxPairs      int
+	selector      *selection.Selector
 	shortLived    shortLived
+	leftOut       leftOut
 	waits         map[sampler.ID][]*sampler.Pair // of this snapshot, by victim
 }
 
@@ -35,6 +32,7 @@ func newMetricsWriter(config *Config, set receiver.Settings) *metricsWriter {
 		attributes:    config.MetricsBuilderConfig.ResourceAttributes,
 		kernelThreads: config.KernelThreads,
 		maxPairs:      config.Contention.MaxPairs,
+		selector:      selection.New(config.Selection),
 		waits:         make(map[sampler.ID][]*sampler.Pair),
 	}
 }
@@ -43,22 +41,18 @@ func newMetricsWriter(config *Config, set receiver.Settings) *metricsWriter {
 func (m *metricsWriter) write(whose identifier, s *sampler.Snapshot, engine *diagnosis.Engine) (pmetric.Metrics, int) {
 	at := pcommon.NewTimestampFromTime(s.End)
 	resource := metadata.NewResourceBuilder(m.attributes)
-	m.sortWaits(s.Pairs)
-	top := topCPU(s.Windows, topShortLived)
+	exported := m.selector.Choose(s.Windows, engine, m.mayExport)
+	m.sortWaits(s, exported)
+	m.leftOut.begin()
 	processes := 0
 	for i := range s.Windows {
 		w := &s.Windows[i]
-		label := engine.Label(w.ID)
-		leftOut := w.Kernel && !m.kernelThreads && label == diagnosis.OK
-		if w.ShortLived && (leftOut || w.Used.CPU() < top) {
-			m.shortLived.add(w)
-			continue
-		}
-		if leftOut {
+		if !exported[i] {
+			m.leaveOut(w)
 			continue
 		}
 		processes++
-		m.record(at, w, s, label)
+		m.record(at, w, s, engine.Label(w.ID))
 		m.builder.EmitForResource(
 			metadata.WithResource(processResource(resource, w.Process, whose.Of(w.Process))),
 			// Sums count from the birth of the process.
@@ -69,30 +63,38 @@ func (m *metricsWriter) write(whose identifier, s *sampler.Snapshot, engine *dia
 	return m.builder.Emit(), processes
 }
 
-// sortWaits picks the pairs that are exported, by victim.
-func (m *metricsWriter) sortWaits(pairs []*sampler.Pair) {
-	clear(m.waits)
-	for _, p := range pairs[:min(len(pairs), m.maxPairs)] {
-		m.waits[p.Victim.ID] = append(m.waits[p.Victim.ID], p)
-	}
+func (m *metricsWriter) mayExport(w *sampler.Window, label diagnosis.Label) bool {
+	return !w.Kernel || m.kernelThreads || label != diagnosis.OK
 }
 
-// topCPU returns the CPU time of the nth process by CPU time, at least 1 ns.
-func topCPU(windows []sampler.Window, n int) time.Duration {
-	most := make([]time.Duration, 0, n+1) // descending
-	for i := range windows {
-		used := windows[i].Used.CPU()
-		if len(most) == n && used <= most[n-1] {
-			continue
+// leaveOut counts a process that is not exported in this window.
+func (m *metricsWriter) leaveOut(w *sampler.Window) {
+	if w.ShortLived {
+		m.shortLived.add(w)
+		return
+	}
+	m.leftOut.add(w)
+}
+
+// sortWaits picks the pairs that are exported, by victim: those of processes
+// that are not would take the room of others.
+func (m *metricsWriter) sortWaits(s *sampler.Snapshot, exported []bool) {
+	clear(m.waits)
+	for i := range s.Windows {
+		if exported[i] {
+			m.waits[s.Windows[i].ID] = nil
 		}
-		at, _ := slices.BinarySearchFunc(most, used, func(have, used time.Duration) int { return cmp.Compare(used, have) })
-		most = slices.Insert(most, at, used)
-		most = most[:min(len(most), n)]
 	}
-	if len(most) < n {
-		return 1
+	room := m.maxPairs
+	for _, p := range s.Pairs {
+		if room == 0 {
+			return
+		}
+		if before, ok := m.waits[p.Victim.ID]; ok {
+			m.waits[p.Victim.ID] = append(before, p)
+			room--
+		}
 	}
-	return max(most[n-1], 1)
 }
 
 func (m *metricsWriter) recordHost(at pcommon.Timestamp, engine *diagnosis.Engine) {
@@ -100,6 +102,8 @@ func (m *metricsWriter) recordHost(at pcommon.Timestamp, engine *diagnosis.Engin
 	for _, label := range diagnosis.Labels() {
 		m.builder.RecordHotspotHostDiagnosedDataPoint(at, int64(counts[label]), labelAttribute(label))
 	}
+	m.builder.RecordHotspotHostOtherCPUTimeDataPoint(at, m.leftOut.cpu.Seconds())
+	m.builder.RecordHotspotHostOtherMemoryUsageDataPoint(at, int64(m.leftOut.memory))
 	m.shortLived.each(func(name string, cpu time.Duration) {
 		m.builder.RecordHotspotHostShortLivedCPUTimeDataPoint(at, cpu.Seconds(), name)
 	})

@@ -140,6 +140,7 @@ func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler
 func (w *watch) sendMetrics(ctx context.Context, whose identifier, snapshot *sampler.Snapshot, engine *diagnosis.Engine) {
 	batch, processes := w.metrics.write(whose, snapshot, engine)
 	w.telemetry.HotspotProcessesExported.Record(ctx, int64(processes))
+	w.telemetry.HotspotProcessesLeftOut.Record(ctx, int64(len(snapshot.Windows)-processes))
 	points := batch.DataPointCount()
 	ctx = w.obs.StartMetricsOp(ctx)
 	err := w.metricsTo.ConsumeMetrics(ctx, batch)

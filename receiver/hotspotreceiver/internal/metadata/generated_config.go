@@ -57,6 +57,46 @@ func (ms *HotspotHostDiagnosedMetricConfig) Validate() error {
 	return nil
 }
 
+// HotspotHostOtherCPUTimeMetricConfig provides config for the hotspot.host.other.cpu.time metric.
+type HotspotHostOtherCPUTimeMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotHostOtherCPUTimeMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// HotspotHostOtherMemoryUsageMetricConfig provides config for the hotspot.host.other.memory.usage metric.
+type HotspotHostOtherMemoryUsageMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotHostOtherMemoryUsageMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
 // HotspotHostShortLivedCPUTimeMetricAttributeKey specifies the key of an attribute for the hotspot.host.short_lived.cpu.time metric.
 type HotspotHostShortLivedCPUTimeMetricAttributeKey string
 
@@ -577,6 +617,8 @@ func (ms *ProcessThreadCountMetricConfig) Unmarshal(parser *confmap.Conf) error 
 // MetricsConfig provides config for hotspot metrics.
 type MetricsConfig struct {
 	HotspotHostDiagnosed               HotspotHostDiagnosedMetricConfig               `mapstructure:"hotspot.host.diagnosed"`
+	HotspotHostOtherCPUTime            HotspotHostOtherCPUTimeMetricConfig            `mapstructure:"hotspot.host.other.cpu.time"`
+	HotspotHostOtherMemoryUsage        HotspotHostOtherMemoryUsageMetricConfig        `mapstructure:"hotspot.host.other.memory.usage"`
 	HotspotHostShortLivedCPUTime       HotspotHostShortLivedCPUTimeMetricConfig       `mapstructure:"hotspot.host.short_lived.cpu.time"`
 	HotspotProcessCPUThrottledTime     HotspotProcessCPUThrottledTimeMetricConfig     `mapstructure:"hotspot.process.cpu.throttled.time"`
 	HotspotProcessDiagnosis            HotspotProcessDiagnosisMetricConfig            `mapstructure:"hotspot.process.diagnosis"`
@@ -601,6 +643,12 @@ func DefaultMetricsConfig() MetricsConfig {
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategyAvg,
 			EnabledAttributes:   []HotspotHostDiagnosedMetricAttributeKey{HotspotHostDiagnosedMetricAttributeKeyHotspotDiagnosis},
+		},
+		HotspotHostOtherCPUTime: HotspotHostOtherCPUTimeMetricConfig{
+			Enabled: true,
+		},
+		HotspotHostOtherMemoryUsage: HotspotHostOtherMemoryUsageMetricConfig{
+			Enabled: true,
 		},
 		HotspotHostShortLivedCPUTime: HotspotHostShortLivedCPUTimeMetricConfig{
 			Enabled:             true,

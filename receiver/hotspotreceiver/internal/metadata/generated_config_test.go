@@ -31,6 +31,12 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategyAvg,
 						EnabledAttributes:   []HotspotHostDiagnosedMetricAttributeKey{HotspotHostDiagnosedMetricAttributeKeyHotspotDiagnosis},
 					},
+					HotspotHostOtherCPUTime: HotspotHostOtherCPUTimeMetricConfig{
+						Enabled: true,
+					},
+					HotspotHostOtherMemoryUsage: HotspotHostOtherMemoryUsageMetricConfig{
+						Enabled: true,
+					},
 					HotspotHostShortLivedCPUTime: HotspotHostShortLivedCPUTimeMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategySum,
@@ -114,6 +120,12 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategyAvg,
 						EnabledAttributes:   []HotspotHostDiagnosedMetricAttributeKey{HotspotHostDiagnosedMetricAttributeKeyHotspotDiagnosis},
 					},
+					HotspotHostOtherCPUTime: HotspotHostOtherCPUTimeMetricConfig{
+						Enabled: false,
+					},
+					HotspotHostOtherMemoryUsage: HotspotHostOtherMemoryUsageMetricConfig{
+						Enabled: false,
+					},
 					HotspotHostShortLivedCPUTime: HotspotHostShortLivedCPUTimeMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategySum,
@@ -192,7 +204,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := loadMetricsBuilderConfig(t, tt.name)
-			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(HotspotHostDiagnosedMetricConfig{}, HotspotHostShortLivedCPUTimeMetricConfig{}, HotspotProcessCPUThrottledTimeMetricConfig{}, HotspotProcessDiagnosisMetricConfig{}, HotspotProcessMemoryGrowthMetricConfig{}, HotspotProcessMemoryLimitMetricConfig{}, HotspotProcessMemoryTimeToLimitMetricConfig{}, HotspotProcessRunQueueTimeMetricConfig{}, HotspotProcessThreadMaxUtilizationMetricConfig{}, HotspotProcessWaitCausedMetricConfig{}, HotspotProcessWaitTimeMetricConfig{}, ProcessContextSwitchesMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessPagingFaultsMetricConfig{}, ProcessThreadCountMetricConfig{}, ResourceAttributeConfig{}))
+			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(HotspotHostDiagnosedMetricConfig{}, HotspotHostOtherCPUTimeMetricConfig{}, HotspotHostOtherMemoryUsageMetricConfig{}, HotspotHostShortLivedCPUTimeMetricConfig{}, HotspotProcessCPUThrottledTimeMetricConfig{}, HotspotProcessDiagnosisMetricConfig{}, HotspotProcessMemoryGrowthMetricConfig{}, HotspotProcessMemoryLimitMetricConfig{}, HotspotProcessMemoryTimeToLimitMetricConfig{}, HotspotProcessRunQueueTimeMetricConfig{}, HotspotProcessThreadMaxUtilizationMetricConfig{}, HotspotProcessWaitCausedMetricConfig{}, HotspotProcessWaitTimeMetricConfig{}, ProcessContextSwitchesMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessPagingFaultsMetricConfig{}, ProcessThreadCountMetricConfig{}, ResourceAttributeConfig{}))
 			require.Emptyf(t, diff, "Config mismatch (-expected +actual):\n%s", diff)
 		})
 	}

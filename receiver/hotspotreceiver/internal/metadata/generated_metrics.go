@@ -281,6 +281,12 @@ var MetricsInfo = metricsInfo{
 		Name:       "hotspot.host.diagnosed",
 		Attributes: []string{"hotspot.diagnosis"},
 	},
+	HotspotHostOtherCPUTime: metricInfo{
+		Name: "hotspot.host.other.cpu.time",
+	},
+	HotspotHostOtherMemoryUsage: metricInfo{
+		Name: "hotspot.host.other.memory.usage",
+	},
 	HotspotHostShortLivedCPUTime: metricInfo{
 		Name:       "hotspot.host.short_lived.cpu.time",
 		Attributes: []string{"process.executable.name"},
@@ -340,6 +346,8 @@ var MetricsInfo = metricsInfo{
 
 type metricsInfo struct {
 	HotspotHostDiagnosed               metricInfo
+	HotspotHostOtherCPUTime            metricInfo
+	HotspotHostOtherMemoryUsage        metricInfo
 	HotspotHostShortLivedCPUTime       metricInfo
 	HotspotProcessCPUThrottledTime     metricInfo
 	HotspotProcessDiagnosis            metricInfo
@@ -444,6 +452,110 @@ func (m *metricHotspotHostDiagnosed) emit(metrics pmetric.MetricSlice) {
 
 func newMetricHotspotHostDiagnosed(cfg HotspotHostDiagnosedMetricConfig) metricHotspotHostDiagnosed {
 	m := metricHotspotHostDiagnosed{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotHostOtherCPUTime struct {
+	data     pmetric.Metric                      // data buffer for generated metric.
+	config   HotspotHostOtherCPUTimeMetricConfig // metric config provided by user.
+	capacity int                                 // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.host.other.cpu.time metric with initial data.
+func (m *metricHotspotHostOtherCPUTime) init() {
+	m.data.SetName("hotspot.host.other.cpu.time")
+	m.data.SetDescription("CPU time of the processes that are not exported, in the windows in which they are not.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricHotspotHostOtherCPUTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotHostOtherCPUTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotHostOtherCPUTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotHostOtherCPUTime(cfg HotspotHostOtherCPUTimeMetricConfig) metricHotspotHostOtherCPUTime {
+	m := metricHotspotHostOtherCPUTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotHostOtherMemoryUsage struct {
+	data     pmetric.Metric                          // data buffer for generated metric.
+	config   HotspotHostOtherMemoryUsageMetricConfig // metric config provided by user.
+	capacity int                                     // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.host.other.memory.usage metric with initial data.
+func (m *metricHotspotHostOtherMemoryUsage) init() {
+	m.data.SetName("hotspot.host.other.memory.usage")
+	m.data.SetDescription("Resident set size of all processes that are not exported.")
+	m.data.SetUnit("By")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(false)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricHotspotHostOtherMemoryUsage) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotHostOtherMemoryUsage) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotHostOtherMemoryUsage) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotHostOtherMemoryUsage(cfg HotspotHostOtherMemoryUsageMetricConfig) metricHotspotHostOtherMemoryUsage {
+	m := metricHotspotHostOtherMemoryUsage{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -1559,6 +1671,8 @@ type MetricsBuilder struct {
 	resourceAttributeIncludeFilter           map[string]filter.Filter
 	resourceAttributeExcludeFilter           map[string]filter.Filter
 	metricHotspotHostDiagnosed               metricHotspotHostDiagnosed
+	metricHotspotHostOtherCPUTime            metricHotspotHostOtherCPUTime
+	metricHotspotHostOtherMemoryUsage        metricHotspotHostOtherMemoryUsage
 	metricHotspotHostShortLivedCPUTime       metricHotspotHostShortLivedCPUTime
 	metricHotspotProcessCPUThrottledTime     metricHotspotProcessCPUThrottledTime
 	metricHotspotProcessDiagnosis            metricHotspotProcessDiagnosis
@@ -1601,6 +1715,8 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricsBuffer:                            pmetric.NewMetrics(),
 		buildInfo:                                settings.BuildInfo,
 		metricHotspotHostDiagnosed:               newMetricHotspotHostDiagnosed(mbc.Metrics.HotspotHostDiagnosed),
+		metricHotspotHostOtherCPUTime:            newMetricHotspotHostOtherCPUTime(mbc.Metrics.HotspotHostOtherCPUTime),
+		metricHotspotHostOtherMemoryUsage:        newMetricHotspotHostOtherMemoryUsage(mbc.Metrics.HotspotHostOtherMemoryUsage),
 		metricHotspotHostShortLivedCPUTime:       newMetricHotspotHostShortLivedCPUTime(mbc.Metrics.HotspotHostShortLivedCPUTime),
 		metricHotspotProcessCPUThrottledTime:     newMetricHotspotProcessCPUThrottledTime(mbc.Metrics.HotspotProcessCPUThrottledTime),
 		metricHotspotProcessDiagnosis:            newMetricHotspotProcessDiagnosis(mbc.Metrics.HotspotProcessDiagnosis),
@@ -1733,6 +1849,8 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Scope().SetVersion(mb.buildInfo.Version)
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
 	mb.metricHotspotHostDiagnosed.emit(ils.Metrics())
+	mb.metricHotspotHostOtherCPUTime.emit(ils.Metrics())
+	mb.metricHotspotHostOtherMemoryUsage.emit(ils.Metrics())
 	mb.metricHotspotHostShortLivedCPUTime.emit(ils.Metrics())
 	mb.metricHotspotProcessCPUThrottledTime.emit(ils.Metrics())
 	mb.metricHotspotProcessDiagnosis.emit(ils.Metrics())
@@ -1783,6 +1901,16 @@ func (mb *MetricsBuilder) Emit(options ...ResourceMetricsOption) pmetric.Metrics
 // RecordHotspotHostDiagnosedDataPoint adds a data point to hotspot.host.diagnosed metric.
 func (mb *MetricsBuilder) RecordHotspotHostDiagnosedDataPoint(ts pcommon.Timestamp, val int64, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis) {
 	mb.metricHotspotHostDiagnosed.recordDataPoint(mb.startTime, ts, val, hotspotDiagnosisAttributeValue.String())
+}
+
+// RecordHotspotHostOtherCPUTimeDataPoint adds a data point to hotspot.host.other.cpu.time metric.
+func (mb *MetricsBuilder) RecordHotspotHostOtherCPUTimeDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricHotspotHostOtherCPUTime.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordHotspotHostOtherMemoryUsageDataPoint adds a data point to hotspot.host.other.memory.usage metric.
+func (mb *MetricsBuilder) RecordHotspotHostOtherMemoryUsageDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricHotspotHostOtherMemoryUsage.recordDataPoint(mb.startTime, ts, val)
 }
 
 // RecordHotspotHostShortLivedCPUTimeDataPoint adds a data point to hotspot.host.short_lived.cpu.time metric.

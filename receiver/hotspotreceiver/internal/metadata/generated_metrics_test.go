@@ -91,6 +91,12 @@ func TestMetricsBuilder(t *testing.T) {
 			}
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordHotspotHostOtherCPUTimeDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotHostOtherMemoryUsageDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordHotspotHostShortLivedCPUTimeDataPoint(ts, 1, "process.executable.name-val")
 			if tt.name == "reaggregate_set" {
 				mb.RecordHotspotHostShortLivedCPUTimeDataPoint(ts, 3, "process.executable.name-val-2")
@@ -245,6 +251,34 @@ func TestMetricsBuilder(t *testing.T) {
 						_, ok := dp.Attributes().Get("hotspot.diagnosis")
 						assert.False(t, ok)
 					}
+				case "hotspot.host.other.cpu.time":
+					assert.False(t, validatedMetrics["hotspot.host.other.cpu.time"], "Found a duplicate in the metrics slice: hotspot.host.other.cpu.time")
+					validatedMetrics["hotspot.host.other.cpu.time"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "CPU time of the processes that are not exported, in the windows in which they are not.", mi.Description())
+					assert.Equal(t, "s", mi.Unit())
+					assert.True(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+				case "hotspot.host.other.memory.usage":
+					assert.False(t, validatedMetrics["hotspot.host.other.memory.usage"], "Found a duplicate in the metrics slice: hotspot.host.other.memory.usage")
+					validatedMetrics["hotspot.host.other.memory.usage"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "Resident set size of all processes that are not exported.", mi.Description())
+					assert.Equal(t, "By", mi.Unit())
+					assert.False(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
 				case "hotspot.host.short_lived.cpu.time":
 					if tt.name != "reaggregate_set" {
 						assert.False(t, validatedMetrics["hotspot.host.short_lived.cpu.time"], "Found a duplicate in the metrics slice: hotspot.host.short_lived.cpu.time")
