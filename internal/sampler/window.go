@@ -151,7 +151,8 @@ func (w *Window) TimeToLimit() (time.Duration, bool) {
 type Pair struct {
 	Victim, Aggressor Process
 	Wait              time.Duration // in this window, waits in progress included
-	Total             time.Duration // since the pair was first seen
+	Since             time.Time     // when the window began in which it was first seen
+	Total             time.Duration // since then
 	Involuntary       uint64        // times the aggressor took the CPU in this window
 	TotalInvoluntary  uint64
 }
