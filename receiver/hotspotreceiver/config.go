@@ -13,10 +13,12 @@ import (
 )
 
 const (
-	minInterval = 100 * time.Millisecond
-	maxInterval = time.Hour
-	minMinWait  = 100 * time.Microsecond
-	maxMinWait  = time.Second
+	minInterval    = 100 * time.Millisecond
+	maxInterval    = time.Hour
+	minMinWait     = 100 * time.Microsecond
+	maxMinWait     = time.Second
+	minExpireAfter = 10 * time.Second
+	maxExpireAfter = 24 * time.Hour
 	// kernelPairs is how many pairs the kernel keeps.
 	kernelPairs = 16384
 )
@@ -55,6 +57,8 @@ type ContentionConfig struct {
 	// MaxPairs is how many pairs of victim and aggressor are exported: of those
 	// whose victim is exported, those that waited longest.
 	MaxPairs int `mapstructure:"max_pairs"`
+	// ExpireAfter is how long a pair may be idle before its series ends.
+	ExpireAfter time.Duration `mapstructure:"expire_after"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -74,11 +78,13 @@ const (
 
 func createDefaultConfig() component.Config {
 	return &Config{
-		CollectionInterval:   5 * time.Second,
-		InitialDelay:         time.Second,
-		ErrorMode:            PropagateErrors,
-		Selection:            selection.DefaultConfig(),
-		Contention:           ContentionConfig{Enabled: true, MinWait: time.Millisecond, MaxPairs: 50},
+		CollectionInterval: 5 * time.Second,
+		InitialDelay:       time.Second,
+		ErrorMode:          PropagateErrors,
+		Selection:          selection.DefaultConfig(),
+		Contention: ContentionConfig{
+			Enabled: true, MinWait: time.Millisecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
+		},
 		Diagnosis:            diagnosis.DefaultConfig(),
 		MetricsBuilderConfig: metadata.NewDefaultMetricsBuilderConfig(),
 		LogsBuilderConfig:    metadata.DefaultLogsBuilderConfig(),
@@ -104,6 +110,9 @@ func (c *Config) Validate() error {
 	}
 	if n := c.Contention.MaxPairs; n < 0 || n > kernelPairs {
 		errs = append(errs, fmt.Errorf("contention::max_pairs: must be between 0 and %d, is %d", kernelPairs, n))
+	}
+	if d := c.Contention.ExpireAfter; d < minExpireAfter || d > maxExpireAfter {
+		errs = append(errs, fmt.Errorf("contention::expire_after: must be between %v and %v, is %v", minExpireAfter, maxExpireAfter, d))
 	}
 	errs = append(errs, c.Diagnosis.Check("diagnosis"))
 	return errors.Join(errs...)

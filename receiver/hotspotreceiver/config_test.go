@@ -26,7 +26,9 @@ func TestConfig(t *testing.T) {
 	all.ErrorMode = IgnoreErrors
 	all.KernelThreads = true
 	all.Selection = selection.Config{TopK: 25, Hold: 6, Max: 1000}
-	all.Contention = ContentionConfig{Enabled: false, MinWait: 2500 * time.Microsecond, MaxPairs: 200}
+	all.Contention = ContentionConfig{
+		Enabled: false, MinWait: 2500 * time.Microsecond, MaxPairs: 200, ExpireAfter: 30 * time.Minute,
+	}
 	four, five, never := 4, 5, time.Duration(0)
 	all.Diagnosis = diagnosis.Config{
 		For:            2,
@@ -102,7 +104,9 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	require.Equal(t, PropagateErrors, config.ErrorMode)
 	require.False(t, config.KernelThreads)
 	require.Equal(t, selection.Config{TopK: 10, Hold: 3, Max: 200}, config.Selection)
-	require.Equal(t, ContentionConfig{Enabled: true, MinWait: time.Millisecond, MaxPairs: 50}, config.Contention)
+	require.Equal(t, ContentionConfig{
+		Enabled: true, MinWait: time.Millisecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
+	}, config.Contention)
 	require.Equal(t, diagnosis.DefaultConfig(), config.Diagnosis)
 	require.Equal(t, 1, config.Diagnosis.For)
 	require.Equal(t, 2, config.Diagnosis.ClearAfter)
@@ -113,6 +117,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 func TestBadConfig(t *testing.T) {
 	const (
 		interval = "collection_interval: must be between 100ms and 1h0m0s, is "
+		expiry   = "contention::expire_after: must be between 10s and 24h0m0s, is "
 		minWait  = "contention::min_wait: must be between 100µs and 1s, is "
 	)
 	for yaml, want := range map[string]string{
@@ -145,16 +150,21 @@ func TestBadConfig(t *testing.T) {
 		"max_processes: 0":       "max_processes: must be between 1 and 4194304, is 0",
 		"max_processes: 4194305": "max_processes: must be between 1 and 4194304, is 4194305",
 
-		"contention: {min_waits: 1ms}":       "'contention' has invalid keys: min_waits",
-		"contention: {enabled: sometimes}":   "'contention.enabled' expected type 'bool'",
-		"contention: {min_wait: 99us}":       minWait + "99µs",
-		"contention: {min_wait: 0s}":         minWait + "0s",
-		"contention: {min_wait: -1ms}":       minWait + "-1ms",
-		"contention: {min_wait: 1000.001ms}": minWait + "1.000001s",
-		"contention: {min_wait: 1}":          minWait + "1ns",
-		"contention: {max_pairs: -1}":        "contention::max_pairs: must be between 0 and 16384, is -1",
-		"contention: {max_pairs: 16385}":     "contention::max_pairs: must be between 0 and 16384, is 16385",
-		"contention: {max_pairs: many}":      "'contention.max_pairs' expected type 'int'",
+		"contention: {min_waits: 1ms}":        "'contention' has invalid keys: min_waits",
+		"contention: {enabled: sometimes}":    "'contention.enabled' expected type 'bool'",
+		"contention: {min_wait: 99us}":        minWait + "99µs",
+		"contention: {min_wait: 0s}":          minWait + "0s",
+		"contention: {min_wait: -1ms}":        minWait + "-1ms",
+		"contention: {min_wait: 1000.001ms}":  minWait + "1.000001s",
+		"contention: {min_wait: 1}":           minWait + "1ns",
+		"contention: {max_pairs: -1}":         "contention::max_pairs: must be between 0 and 16384, is -1",
+		"contention: {max_pairs: 16385}":      "contention::max_pairs: must be between 0 and 16384, is 16385",
+		"contention: {max_pairs: many}":       "'contention.max_pairs' expected type 'int'",
+		"contention: {expire_after: 9.999s}":  expiry + "9.999s",
+		"contention: {expire_after: 0s}":      expiry + "0s",
+		"contention: {expire_after: -5m}":     expiry + "-5m0s",
+		"contention: {expire_after: 24.001h}": expiry + "24h0m3.6s",
+		"contention: {expire_after: never}":   "'contention.expire_after' time: invalid duration",
 		// Switched off is no excuse.
 		"contention: {enabled: false, min_wait: 2s}": minWait + "2s",
 
@@ -254,6 +264,7 @@ func TestTheEndsOfARangeAreInIt(t *testing.T) {
 		"collection_interval: 100ms", "collection_interval: 1h", "initial_delay: 0s", "initial_delay: 1h",
 		"{top_k: 0, top_k_hold: 0, max_processes: 1}", "{top_k: 4194304, top_k_hold: 1000, max_processes: 4194304}",
 		"contention: {min_wait: 100us, max_pairs: 0}", "contention: {min_wait: 1s, max_pairs: 16384}",
+		"contention: {expire_after: 10s}", "contention: {expire_after: 24h}",
 	} {
 		require.NoError(t, load(t, yaml), yaml)
 	}

@@ -10,12 +10,10 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/plogtest"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/pmetrictest"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
-	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
 
 // UPDATE_GOLDEN=1 go test writes the golden files anew.
@@ -58,11 +56,8 @@ func TestGoldenMetrics(t *testing.T) {
 			if tt.observe {
 				engine.Observe(s)
 			}
-			settings := newCollector(t).settings
-			writer := newMetricsWriter(c, settings)
-			// What belongs to no process counts from the start of the receiver.
-			writer.builder = metadata.NewMetricsBuilder(c.MetricsBuilderConfig, settings,
-				metadata.WithStartTime(pcommon.NewTimestampFromTime(s.End.Add(-s.Length))))
+			writer := newMetricsWriter(c, newCollector(t).settings)
+			writer.started = s.End.Add(-s.Length)
 			got, processes := writer.write(fakeIdentifier{}, s, engine)
 			require.NoError(t, pmetrictest.ValidateMetrics(got))
 			if updateGolden() {
@@ -287,10 +282,11 @@ func fixedContenders() []sampler.Window {
 // fixedPairs are those of the contenders, as the sampler sorts them.
 func fixedPairs() []*sampler.Pair {
 	victim, both, aggressor := fixedIdle().Process, fixedBusy().Process, fixedProcess(902, "stress-ng")
+	first := fixedSnapshot(0).End
 	return []*sampler.Pair{
-		{Victim: victim, Aggressor: both, Wait: 3 * time.Second, Total: 21 * time.Second},
-		{Victim: victim, Aggressor: aggressor, Wait: time.Second, Total: 15 * time.Second},
-		{Victim: both, Aggressor: aggressor, Total: 2500 * time.Millisecond},
+		{Victim: victim, Aggressor: both, Wait: 3 * time.Second, Since: first.Add(time.Minute), Total: 21 * time.Second},
+		{Victim: victim, Aggressor: aggressor, Wait: time.Second, Since: first, Total: 15 * time.Second},
+		{Victim: both, Aggressor: aggressor, Since: first, Total: 2500 * time.Millisecond},
 	}
 }
 

@@ -14,12 +14,17 @@ import (
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
 
+// pairAttributes is how many attributes tell an aggressor from another.
+const pairAttributes = 2
+
 // metricsWriter turns a snapshot into metrics, one resource a process.
 type metricsWriter struct {
 	builder       *metadata.MetricsBuilder
+	started       time.Time // what belongs to no process counts since then
 	attributes    metadata.ResourceAttributesConfig
 	kernelThreads bool
 	maxPairs      int
+	pairsApart    bool // each pair has a series of its own
 	selector      *selection.Selector
 	shortLived    shortLived
 	leftOut       leftOut
@@ -29,9 +34,11 @@ type metricsWriter struct {
 func newMetricsWriter(config *Config, set receiver.Settings) *metricsWriter {
 	return &metricsWriter{
 		builder:       metadata.NewMetricsBuilder(config.MetricsBuilderConfig, set),
+		started:       time.Now(),
 		attributes:    config.MetricsBuilderConfig.ResourceAttributes,
 		kernelThreads: config.KernelThreads,
 		maxPairs:      config.Contention.MaxPairs,
+		pairsApart:    len(config.Metrics.HotspotProcessWaitTime.EnabledAttributes) == pairAttributes,
 		selector:      selection.New(config.Selection),
 		waits:         make(map[sampler.ID][]*sampler.Pair),
 	}
@@ -53,14 +60,16 @@ func (m *metricsWriter) write(whose identifier, s *sampler.Snapshot, engine *dia
 		}
 		processes++
 		m.record(at, w, s, engine.Label(w.ID))
-		m.builder.EmitForResource(
-			metadata.WithResource(processResource(resource, w.Process, whose.Of(w.Process))),
-			// Sums count from the birth of the process.
-			metadata.WithStartTimeOverride(pcommon.NewTimestampFromTime(w.Created)),
-		)
+		m.builder.EmitForResource(metadata.WithResource(processResource(resource, w.Process, whose.Of(w.Process))))
 	}
 	m.recordHost(at, engine)
 	return m.builder.Emit(), processes
+}
+
+// countSince sets the start time of the points that are recorded next: mdatagen's
+// WithStartTimeOverride knows one for all of a resource.
+func (m *metricsWriter) countSince(start time.Time) {
+	m.builder.Reset(metadata.WithStartTime(pcommon.NewTimestampFromTime(start)))
 }
 
 func (m *metricsWriter) mayExport(w *sampler.Window, label diagnosis.Label) bool {
@@ -98,6 +107,7 @@ func (m *metricsWriter) sortWaits(s *sampler.Snapshot, exported []bool) {
 }
 
 func (m *metricsWriter) recordHost(at pcommon.Timestamp, engine *diagnosis.Engine) {
+	m.countSince(m.started)
 	counts := engine.Count()
 	for _, label := range diagnosis.Labels() {
 		m.builder.RecordHotspotHostDiagnosedDataPoint(at, int64(counts[label]), labelAttribute(label))
@@ -116,6 +126,7 @@ func (m *metricsWriter) record(at pcommon.Timestamp, w *sampler.Window, s *sampl
 		minor, major           = metadata.AttributeSystemPagingFaultTypeMinor, metadata.AttributeSystemPagingFaultTypeMajor
 		voluntary, involuntary = metadata.AttributeProcessContextSwitchTypeVoluntary, metadata.AttributeProcessContextSwitchTypeInvoluntary
 	)
+	m.countSince(w.Created)
 	b.RecordProcessCPUTimeDataPoint(at, total.User.Seconds(), user)
 	b.RecordProcessCPUTimeDataPoint(at, total.System.Seconds(), system)
 	b.RecordProcessCPUUtilizationDataPoint(at, s.Share(w.Used.User)/cpus, user)
@@ -126,12 +137,24 @@ func (m *metricsWriter) record(at pcommon.Timestamp, w *sampler.Window, s *sampl
 	b.RecordProcessContextSwitchesDataPoint(at, int64(total.Involuntary), involuntary)
 	b.RecordHotspotProcessRunQueueTimeDataPoint(at, total.RunQueue.Seconds())
 	b.RecordHotspotProcessWaitCausedDataPoint(at, w.TotalCaused.Seconds())
+	if !w.Exited {
+		m.recordLiving(at, w, s, label)
+	}
 	for _, p := range m.waits[w.ID] {
+		// A pair that was forgotten begins at 0, later than it did before. Where pairs
+		// have no series of their own they add up, which takes one start time.
+		if m.pairsApart && p.Since.After(w.Created) {
+			m.countSince(p.Since)
+		} else {
+			m.countSince(w.Created)
+		}
 		b.RecordHotspotProcessWaitTimeDataPoint(at, p.Total.Seconds(), int64(p.Aggressor.Pid), p.Aggressor.Name)
 	}
-	if w.Exited {
-		return // what follows only the living have
-	}
+}
+
+// recordLiving records what only the living have.
+func (m *metricsWriter) recordLiving(at pcommon.Timestamp, w *sampler.Window, s *sampler.Snapshot, label diagnosis.Label) {
+	b := m.builder
 	b.RecordProcessMemoryUsageDataPoint(at, int64(w.RSS))
 	b.RecordProcessThreadCountDataPoint(at, int64(w.Threads))
 	b.RecordHotspotProcessThreadMaxUtilizationDataPoint(at, s.Share(w.MaxThreadCPU))

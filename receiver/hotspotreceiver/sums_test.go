@@ -280,7 +280,7 @@ func aggressors(rm pmetric.ResourceMetrics) (pids []int64) {
 		}
 		for _, p := range m.Sum().DataPoints().All() {
 			pid, _ := p.Attributes().Get("hotspot.aggressor.pid")
-			pids = append(pids, pid.Int())
+			pids = append(pids, pid.Int()) // 0 if the attribute is left out
 		}
 	}
 	return pids

@@ -87,7 +87,8 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 
 // run takes windows until ctx ends; send is the context they are sent in.
 func (w *watch) run(ctx, send context.Context, see *eyes) {
-	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows+1)
+	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows+1,
+		sampler.WithPairExpiry(w.config.Contention.ExpireAfter))
 	engine := diagnosis.New(w.config.Diagnosis)
 
 	timer := time.NewTimer(w.config.InitialDelay)
