@@ -67,7 +67,9 @@ func (a *Accounts) Observe(s *sampler.Snapshot, whose Identifier) []*Group {
 	}
 	for i := range s.Windows {
 		w := &s.Windows[i]
-		a.groupOf(&w.Process, whose).add(w)
+		g := a.groupOf(&w.Process, whose)
+		g.seen = a.window
+		g.add(w)
 	}
 	for _, p := range s.Pairs {
 		if p.Wait <= 0 {
@@ -75,6 +77,7 @@ func (a *Accounts) Observe(s *sampler.Snapshot, whose Identifier) []*Group {
 		}
 		victim, aggressor := a.groupOf(&p.Victim, whose), a.groupOf(&p.Aggressor, whose)
 		if victim != aggressor {
+			victim.seen = a.window
 			victim.wait(aggressor.Path, p.Wait, a.began)
 		}
 	}
@@ -172,7 +175,8 @@ func (a *Accounts) all() []*Group {
 		a.sorted = append(a.sorted, g)
 	}
 	slices.SortFunc(a.sorted, func(x, y *Group) int { return strings.Compare(x.Path, y.Path) })
-	if a.other != nil {
+	// It may have been an aggressor only.
+	if a.other != nil && a.other.seen > 0 {
 		a.sorted = append(a.sorted, a.other)
 	}
 	return a.sorted

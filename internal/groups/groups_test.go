@@ -132,6 +132,7 @@ func TestWaitsAreThoseBehindOtherGroups(t *testing.T) {
 		unknown := sampler.Window{Process: sampler.Process{ID: sampler.ID{Pid: 99}}}
 		got := h.window(windows, behind(one, unknown, time.Second))
 		require.Equal(t, Wait{Other, start.Add(2 * length), time.Second}, got["/a"].Waits[2])
+		require.NotContains(t, got, Other, "nothing was used by it")
 		require.Len(t, h.paths.asked, asked, "the pid may be another's by now")
 	})
 }

@@ -19,6 +19,7 @@ const (
 	maxMinWait     = time.Second
 	minExpireAfter = 10 * time.Second
 	maxExpireAfter = 24 * time.Hour
+	maxCgroups     = 10_000
 	// kernelPairs is how many pairs the kernel keeps.
 	kernelPairs = 16384
 )
@@ -39,6 +40,8 @@ type Config struct {
 	Selection selection.Config `mapstructure:",squash"`
 	// Contention is about who waits behind whom.
 	Contention ContentionConfig `mapstructure:"contention"`
+	// Cgroups is the view by control group.
+	Cgroups CgroupsConfig `mapstructure:"cgroups"`
 	// Diagnosis has the numbers of every rule.
 	Diagnosis diagnosis.Config `mapstructure:"diagnosis"`
 
@@ -59,6 +62,16 @@ type ContentionConfig struct {
 	MaxPairs int `mapstructure:"max_pairs"`
 	// ExpireAfter is how long a pair may be idle before its series ends.
 	ExpireAfter time.Duration `mapstructure:"expire_after"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// CgroupsConfig is the view by control group.
+type CgroupsConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+	// Max is how many groups have a resource of their own.
+	Max int `mapstructure:"max"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -85,6 +98,7 @@ func createDefaultConfig() component.Config {
 		Contention: ContentionConfig{
 			Enabled: true, MinWait: time.Millisecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
 		},
+		Cgroups:              CgroupsConfig{Max: 500},
 		Diagnosis:            diagnosis.DefaultConfig(),
 		MetricsBuilderConfig: metadata.NewDefaultMetricsBuilderConfig(),
 		LogsBuilderConfig:    metadata.DefaultLogsBuilderConfig(),
@@ -113,6 +127,9 @@ func (c *Config) Validate() error {
 	}
 	if d := c.Contention.ExpireAfter; d < minExpireAfter || d > maxExpireAfter {
 		errs = append(errs, fmt.Errorf("contention::expire_after: must be between %v and %v, is %v", minExpireAfter, maxExpireAfter, d))
+	}
+	if n := c.Cgroups.Max; n < 1 || n > maxCgroups {
+		errs = append(errs, fmt.Errorf("cgroups::max: must be between 1 and %d, is %d", maxCgroups, n))
 	}
 	errs = append(errs, c.Diagnosis.Check("diagnosis"))
 	return errors.Join(errs...)

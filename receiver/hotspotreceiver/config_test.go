@@ -29,6 +29,7 @@ func TestConfig(t *testing.T) {
 	all.Contention = ContentionConfig{
 		Enabled: false, MinWait: 2500 * time.Microsecond, MaxPairs: 200, ExpireAfter: 30 * time.Minute,
 	}
+	all.Cgroups = CgroupsConfig{Enabled: true, Max: 50}
 	four, five, never := 4, 5, time.Duration(0)
 	all.Diagnosis = diagnosis.Config{
 		For:            2,
@@ -107,6 +108,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	require.Equal(t, ContentionConfig{
 		Enabled: true, MinWait: time.Millisecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
 	}, config.Contention)
+	require.Equal(t, CgroupsConfig{Enabled: false, Max: 500}, config.Cgroups)
 	require.Equal(t, diagnosis.DefaultConfig(), config.Diagnosis)
 	require.Equal(t, 1, config.Diagnosis.For)
 	require.Equal(t, 2, config.Diagnosis.ClearAfter)
@@ -167,6 +169,11 @@ func TestBadConfig(t *testing.T) {
 		"contention: {expire_after: never}":   "'contention.expire_after' time: invalid duration",
 		// Switched off is no excuse.
 		"contention: {enabled: false, min_wait: 2s}": minWait + "2s",
+
+		"cgroups: {max: 0}":          "cgroups::max: must be between 1 and 10000, is 0",
+		"cgroups: {max: 10001}":      "cgroups::max: must be between 1 and 10000, is 10001",
+		"cgroups: {enable: true}":    "'cgroups' has invalid keys: enable",
+		"cgroups: {enabled: please}": "'cgroups.enabled' expected type 'bool'",
 
 		"diagnosis: {for: 0}":               "diagnosis::for: must be between 1 and 1000, is 0",
 		"diagnosis: {for: -1}":              "diagnosis::for: must be between 1 and 1000, is -1",
@@ -265,6 +272,7 @@ func TestTheEndsOfARangeAreInIt(t *testing.T) {
 		"{top_k: 0, top_k_hold: 0, max_processes: 1}", "{top_k: 4194304, top_k_hold: 1000, max_processes: 4194304}",
 		"contention: {min_wait: 100us, max_pairs: 0}", "contention: {min_wait: 1s, max_pairs: 16384}",
 		"contention: {expire_after: 10s}", "contention: {expire_after: 24h}",
+		"cgroups: {max: 1}", "cgroups: {max: 10000}",
 	} {
 		require.NoError(t, load(t, yaml), yaml)
 	}

@@ -44,6 +44,11 @@ func TestGoldenMetrics(t *testing.T) {
 		}, fixedContenders(), fixedPairs(), false},
 		"metrics_exited":      {noHost, []sampler.Window{fixedExited(), fixedIdle()}, nil, false},
 		"metrics_short_lived": {noHost, fixedShortLived(), nil, false},
+		"metrics_cgroups": {func(c *Config) {
+			noHost(c)
+			c.Cgroups.Enabled = true
+			c.Selection.TopK = 0 // they are of all processes
+		}, fixedGroups().Windows, fixedGroups().Pairs, false},
 		// The diagnosed and the first by resident set, which is one of them.
 		"metrics_left_out": {func(c *Config) { c.Selection.TopK = 1 }, append(fixedLeftOut(), four...), nil, true},
 	} {
@@ -330,6 +335,31 @@ func fixedLeftOut() []sampler.Window {
 	one.Used.User, gone.Used.System = 30*time.Millisecond, 5*time.Millisecond
 	gone.Exited, gone.RSS = true, 0
 	return []sampler.Window{one, gone}
+}
+
+// fixedGroups is a container with a quota and a limit, and the group of two other
+// processes, which wait behind each other as well.
+func fixedGroups() *sampler.Snapshot {
+	contained, one, two := fixedBusy(), fixedIdle(), fixedIdle()
+	contained.Process, contained.CPUCgroup = fixedProcess(busyPid, "postgres"), 3
+	contained.Start++ // another than fixedBusy, and not diagnosed
+	contained.Busiest = sampler.Thread{}
+	contained.GroupLimit = 1 << 30
+	one.Process, one.CPUCgroup = fixedProcess(906, "cron"), 1
+	two.Process, two.CPUCgroup = fixedProcess(907, "make"), 1
+	one.Used = sampler.Usage{User: time.Second, System: 2 * time.Second, RunQueue: 4 * time.Second, MinorFaults: 8, MajorFaults: 2}
+	two.Used = one.Used
+	gone := two
+	gone.Process, gone.CPUCgroup, gone.Exited, gone.RSS = fixedProcess(908, "cc1"), 1, true, 0
+	s := fixedSnapshot(1, contained, one, two, gone)
+	s.Pairs = []*sampler.Pair{
+		{Victim: one.Process, Aggressor: two.Process, Wait: 4 * time.Second},
+		{Victim: contained.Process, Aggressor: gone.Process, Wait: 3 * time.Second},
+		{Victim: two.Process, Aggressor: contained.Process, Wait: 2 * time.Second},
+		{Victim: one.Process, Aggressor: contained.Process, Wait: time.Second},
+		{Victim: one.Process, Aggressor: sampler.Process{ID: sampler.ID{Pid: 999}}, Wait: time.Second},
+	}
+	return s
 }
 
 // fixedGone is a process that came and went within the window.

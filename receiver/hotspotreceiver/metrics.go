@@ -28,6 +28,7 @@ type metricsWriter struct {
 	selector      *selection.Selector
 	shortLived    shortLived
 	leftOut       leftOut
+	cgroups       cgroupsWriter
 	waits         map[sampler.ID][]*sampler.Pair // of this snapshot, by victim
 }
 
@@ -39,6 +40,7 @@ func newMetricsWriter(config *Config, set receiver.Settings) *metricsWriter {
 		kernelThreads: config.KernelThreads,
 		maxPairs:      config.Contention.MaxPairs,
 		pairsApart:    len(config.Metrics.HotspotProcessWaitTime.EnabledAttributes) == pairAttributes,
+		cgroups:       newCgroupsWriter(config),
 		selector:      selection.New(config.Selection),
 		waits:         make(map[sampler.ID][]*sampler.Pair),
 	}
@@ -62,6 +64,7 @@ func (m *metricsWriter) write(whose identifier, s *sampler.Snapshot, engine *dia
 		m.record(at, w, s, engine.Label(w.ID))
 		m.builder.EmitForResource(metadata.WithResource(processResource(resource, w.Process, whose.Of(w.Process))))
 	}
+	m.cgroups.write(at, s, whose, m)
 	m.recordHost(at, engine)
 	return m.builder.Emit(), processes
 }
