@@ -16,7 +16,7 @@ import (
 func TestWaitIsChargedToWhoRan(t *testing.T) {
 	needsRoot(t)
 	// All pairs, whoever they are of.
-	c, metricsFile, _ := watch(t, time.Second, "contention: {max_pairs: 16384}", "kernel_threads: true")
+	c, metricsFile, _ := watch(t, time.Second, allProcesses, "contention: {max_pairs: 16384}", "kernel_threads: true")
 	aggressor := workload.Start(t, "busy", "-cpu=0", "-comm=aggressor")
 	victim := workload.Start(t, "busy", "-cpu=0", "-nice=19", "-comm=victim")
 	by, of := int64(aggressor.Pid()), int64(victim.Pid())

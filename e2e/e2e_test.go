@@ -137,6 +137,9 @@ func TestABusyLoopIsDiagnosed(t *testing.T) {
 	}
 }
 
+// allProcesses are the keys with which no process is left out.
+const allProcesses = "top_k: 4194304\n    max_processes: 4194304"
+
 // watch runs the distribution with windows of this length and further keys of
 // the receiver, and returns it with the files its metrics and logs go to when
 // the first window is there.
@@ -209,6 +212,10 @@ func TestValidate(t *testing.T) {
 		"{contention: {min_wait: 2s, max_pairs: -1}}": {
 			"contention::min_wait: must be between 100µs and 1s, is 2s",
 			"contention::max_pairs: must be between 0 and 16384, is -1",
+		},
+		"{top_k: -1, max_processes: 0}": {
+			"receivers::hotspot: top_k: must be between 0 and 4194304, is -1",
+			"max_processes: must be between 1 and 4194304, is 0",
 		},
 		"{collection_interval: -5s}": {
 			"receivers::hotspot: collection_interval: must be between 100ms and 1h0m0s, is -5s",

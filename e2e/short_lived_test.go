@@ -31,7 +31,7 @@ func TestShortLivedProcessesAreAccountedFor(t *testing.T) {
 	t.Cleanup(func() { kill(t, loop) })
 	parent := int64(loop.Process.Pid)
 
-	c, metricsFile, _ := watch(t, time.Second)
+	c, metricsFile, _ := watch(t, time.Second, allProcesses)
 	var children account
 	const windows = 10
 	var first, last pmetric.Metrics

@@ -132,6 +132,9 @@ func (r *Reader) tighten(w *sampler.Window, h *hierarchy, of string, asks bool) 
 		if g.limit >= noLimit {
 			continue
 		}
+		if w.GroupLimit == 0 || g.limit < w.GroupLimit {
+			w.GroupLimit = g.limit
+		}
 		if w.Limit == 0 || g.limit < w.Limit {
 			w.Limit = g.limit
 		}

@@ -265,6 +265,26 @@ func TestWhoIsNotAskedFor(t *testing.T) {
 	}
 }
 
+func TestTheLimitOfTheGroupsAlone(t *testing.T) {
+	for name, tt := range map[string]struct {
+		low, high string // of the process's own group and of the one above
+		limit     uint64
+	}{
+		"none":                        {"max", "max", 0},
+		"its own":                     {"1073741824", "max", 1 << 30},
+		"the one above":               {"max", "536870912", 1 << 29},
+		"the smaller":                 {"1073741824", "536870912", 1 << 29},
+		"also more than the host has": {"109951162777600", "max", 100 << 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newTree(t)
+			f.write("a/b", "memory.max", tt.low)
+			f.write("a", "memory.max", tt.high)
+			require.Equal(t, tt.limit, fill(newReader("", f.root), 0, identity.Identity{UnifiedCgroup: "/a/b"}, quiet()).GroupLimit)
+		})
+	}
+}
+
 func TestALimitIsReadAgainAfterHalfAMinute(t *testing.T) {
 	f := newTree(t)
 	f.write("a", "memory.max", "1073741824")

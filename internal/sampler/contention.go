@@ -11,8 +11,9 @@ import (
 // pair is a Pair over its life.
 type pair struct {
 	Pair
-	kernel bpf.Charge // as last read
-	active uint64     // the last pass in which it was charged anything
+	kernel   bpf.Charge    // as last read
+	active   uint64        // the last pass in which it was charged anything
+	activeAt time.Duration // when that began, since boot
 }
 
 // waited is how a process waited, charges of the kernel and of this package
@@ -54,7 +55,7 @@ func (s *Sampler) charge(key bpf.Pair, now bpf.Charge) {
 	p.TotalInvoluntary += now.Involuntary - p.kernel.Involuntary
 	p.Involuntary += now.Involuntary - p.kernel.Involuntary
 	p.kernel = now
-	p.active = s.pass
+	p.active, p.activeAt = s.pass, s.now
 }
 
 func (s *Sampler) victim(pid uint32, now bpf.Victim) {
@@ -82,18 +83,23 @@ func (p *pair) add(wait time.Duration) {
 func (s *Sampler) pairOf(key bpf.Pair) *pair {
 	p := s.pairs[key]
 	if p == nil {
-		p = &pair{active: s.pass}
+		p = s.beginPair(bpf.Charge{})
 		s.pairs[key] = p
 	}
 	_, same1 := s.resolve(&p.Victim, key.Victim)
 	_, same2 := s.resolve(&p.Aggressor, key.Aggressor)
 	if !same1 || !same2 {
-		p = &pair{active: s.pass, kernel: p.kernel}
+		p = s.beginPair(p.kernel)
 		s.pairs[key] = p
 		s.resolve(&p.Victim, key.Victim)
 		s.resolve(&p.Aggressor, key.Aggressor)
 	}
 	return p
+}
+
+// beginPair returns a pair that has not waited before this window.
+func (s *Sampler) beginPair(kernel bpf.Charge) *pair {
+	return &pair{Pair: Pair{Since: s.lastWall}, kernel: kernel, active: s.pass, activeAt: s.now}
 }
 
 // resolve brings one side of a pair up to date. It returns the process, nil if
@@ -143,7 +149,7 @@ func (s *Sampler) attributeWaiting() {
 				victim.waited.Others += wait
 				p := s.pairOf(bpf.Pair{Victim: victim.Pid, Aggressor: by})
 				p.add(wait)
-				p.active = s.pass
+				p.active, p.activeAt = s.pass, s.now
 			}
 		})
 	}
@@ -179,15 +185,14 @@ func (s *Sampler) openPairs() {
 	}
 	for key, p := range s.pairs {
 		p.Wait, p.Involuntary = 0, 0
-		idle := s.pass - p.active
 		over := s.called(key.Victim) == nil || s.called(key.Aggressor) == nil
-		if idle == 0 || !over && time.Duration(idle)*s.snapshot.Length < pairExpiry {
+		if p.active == s.pass || !over && s.now-p.activeAt < s.pairExpiry {
 			continue
 		}
 		if final, ok := s.from.Contention.Forget(key); ok && final.Wait > p.kernel.Wait {
 			// Charged between the last reading and now: it is not idle after all.
 			p.add(time.Duration(final.Wait - p.kernel.Wait))
-			p.kernel, p.active = bpf.Charge{}, s.pass
+			p.kernel, p.active, p.activeAt = bpf.Charge{}, s.pass, s.now
 			continue
 		}
 		delete(s.pairs, key)

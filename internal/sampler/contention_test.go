@@ -36,13 +36,18 @@ func (c *fakeContention) InProgress(w *bpf.Waiting, charge func(by uint32, ns ui
 	}
 }
 
-func (c *fakeContention) Forget(bpf.Pair) (bpf.Charge, bool) { return bpf.Charge{}, false }
-func (c *fakeContention) ForgetVictim(uint32)                {}
-func (c *fakeContention) Lost() (bpf.ContentionLoss, error)  { return bpf.ContentionLoss{}, nil }
+func (c *fakeContention) Forget(key bpf.Pair) (bpf.Charge, bool) {
+	charge, ok := c.pairs[key]
+	delete(c.pairs, key)
+	return charge, ok
+}
+
+func (c *fakeContention) ForgetVictim(uint32)               {}
+func (c *fakeContention) Lost() (bpf.ContentionLoss, error) { return bpf.ContentionLoss{}, nil }
 
 // newContendedRig returns a rig with a fake contention program.
-func newContendedRig(t *testing.T) (*rig, *fakeContention) {
-	r, c := newRig(t), &fakeContention{}
+func newContendedRig(t *testing.T, options ...Option) (*rig, *fakeContention) {
+	r, c := newRig(t, options...), &fakeContention{}
 	r.from.Contention = c
 	return r, c
 }
@@ -110,6 +115,74 @@ func TestAWaitIsSplitIntoOthersSelfAndIdle(t *testing.T) {
 	require.Equal(t, Wait{Others: 2 * second, Self: 2 * second, Idle: 2 * second}, w.Waited)
 	require.Equal(t, w.Used.RunQueue, w.Waited.Others+w.Waited.Self+w.Waited.Idle+w.Waited.Unattributed)
 	require.Equal(t, w.Waited.Others, pairOfWindow(s, 7, 9), "the pairs have what others took")
+}
+
+func TestAPairIsForgottenWhenItIsIdleForLong(t *testing.T) {
+	key := bpf.Pair{Victim: 7, Aggressor: 9}
+	for name, tt := range map[string]struct {
+		options []Option
+		expiry  time.Duration
+	}{
+		"by default":    {nil, 5 * time.Minute},
+		"as configured": {[]Option{WithPairExpiry(40 * second)}, 40 * second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, c := newContendedRig(t, tt.options...)
+			c.pairs = map[bpf.Pair]bpf.Charge{key: {Wait: uint64(second)}}
+			// Windows of all lengths: it is time that counts.
+			at := 100 * second
+			pass := func(by time.Duration) []*Pair {
+				at += by
+				return r.pass(at, leader(7, 0), leader(9, 0)).Pairs
+			}
+			require.Len(t, pass(0), 1)
+			require.Len(t, pass(tt.expiry/2), 1)
+			c.pairs[key] = bpf.Charge{Wait: uint64(3 * second)}
+			require.Equal(t, 3*second, pass(second)[0].Total)
+			require.Len(t, pass(tt.expiry-second), 1, "idle since the last")
+			require.Contains(t, c.pairs, key)
+			last := pass(second)
+			require.Len(t, last, 1, "said once more")
+			require.Equal(t, 3*second, last[0].Total)
+			require.Empty(t, pass(second))
+			require.NotContains(t, c.pairs, key, "its place in the kernel is free")
+		})
+	}
+}
+
+// A sum that begins anew begins later than the one before ended.
+func TestAPairCountsSinceTheWindowItWasFirstSeenIn(t *testing.T) {
+	key := bpf.Pair{Victim: 7, Aggressor: 9}
+	r, c := newContendedRig(t, WithPairExpiry(20*second))
+	both := []record{leader(7, second), leader(9, second)}
+	since := func(s Snapshot) time.Duration {
+		require.Len(t, s.Pairs, 1)
+		return s.Pairs[0].Since.Sub(boot)
+	}
+	require.Empty(t, r.pass(100*second, both...).Pairs)
+	c.pairs = map[bpf.Pair]bpf.Charge{key: {Wait: uint64(2 * second)}}
+	for at := 105 * second; at <= 125*second; at += 5 * second {
+		require.Equal(t, 100*second, since(r.pass(at, both...)))
+	}
+	require.Empty(t, r.pass(130*second, both...).Pairs)
+	// The failed pass belongs to the window in which it comes again.
+	r.failPass(135*second, both...)
+	c.pairs[key] = bpf.Charge{Wait: uint64(second)}
+	s := r.pass(140*second, both...)
+	require.Equal(t, 130*second, since(s))
+	require.Equal(t, second, s.Pairs[0].Total)
+
+	t.Run("it is another when the pid is another process's", func(t *testing.T) {
+		c.pairs[key] = bpf.Charge{Wait: uint64(4 * second)}
+		s := r.pass(145*second, leader(7, second), leader(9, 142*second))
+		require.Equal(t, 140*second, since(s))
+		require.Equal(t, 3*second, s.Pairs[0].Total)
+	})
+	t.Run("one that was there before the watch counts since that began", func(t *testing.T) {
+		r, c := newContendedRig(t)
+		c.pairs = map[bpf.Pair]bpf.Charge{key: {Wait: uint64(second)}}
+		require.Equal(t, 90*second, since(r.pass(100*second, both...)))
+	})
 }
 
 func TestTheDelayedThreadIsTheOneThatWaitedTheLongest(t *testing.T) {

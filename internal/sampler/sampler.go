@@ -10,15 +10,13 @@ import (
 	"github.com/hotspot-otel/hotspot/bpf"
 )
 
-// A pair that has not waited for this long is forgotten.
-const pairExpiry = 5 * time.Minute
-
 // Sampler reads the kernel and keeps what the next window is measured against.
 // It is not safe for concurrent use.
 type Sampler struct {
-	from     Sources
-	pageSize uint64
-	booted   time.Time
+	from       Sources
+	pageSize   uint64
+	booted     time.Time
+	pairExpiry time.Duration
 
 	threads   map[uint32]*thread     // by thread id
 	processes map[uint32]*process    // by process id
@@ -37,9 +35,10 @@ type Sampler struct {
 	pass      uint64
 	closed    uint64          // the last pass that did not fail
 	first     time.Duration   // when the first pass began, since boot
+	now       time.Duration   // when this one did
 	elapsed   uint64          // ns since the last pass began
 	readings  []time.Duration // when the last passes began, since boot; oldest first
-	lastWall  time.Time
+	lastWall  time.Time       // when the window began; before the first, when the watch did
 	lastStall time.Duration
 	snapshot  Snapshot
 	before    []Window // of the snapshot before
@@ -47,14 +46,28 @@ type Sampler struct {
 	mostChild map[uint32]time.Duration // the most CPU time of one short-lived child, by parent
 }
 
+// Option changes how a sampler works.
+type Option func(*Sampler)
+
+// WithPairExpiry sets how long a pair may be idle before it is forgotten, 5
+// minutes otherwise: it gives its place in the kernel to another, and counts
+// from 0 should it wait again.
+func WithPairExpiry(idle time.Duration) Option {
+	return func(s *Sampler) { s.pairExpiry = idle }
+}
+
 // New returns a sampler whose growth rates go by the last readings of the
 // resident set; at least 2.
-func New(from Sources, readings int) *Sampler {
+func New(from Sources, readings int, options ...Option) *Sampler {
 	wall, sinceBoot := from.Host.Now()
-	return &Sampler{
-		from:      from,
-		pageSize:  uint64(os.Getpagesize()),
-		booted:    wall.Add(-sinceBoot).Round(0),
+	s := &Sampler{
+		from:     from,
+		pageSize: uint64(os.Getpagesize()),
+		booted:   wall.Add(-sinceBoot).Round(0),
+		lastWall: wall,
+
+		pairExpiry: 5 * time.Minute,
+
 		threads:   make(map[uint32]*thread),
 		processes: make(map[uint32]*process),
 		limbo:     make(map[ID]*process),
@@ -64,6 +77,10 @@ func New(from Sources, readings int) *Sampler {
 		first:     sinceBoot,
 		readings:  make([]time.Duration, 0, max(readings, 2)),
 	}
+	for _, option := range options {
+		option(s)
+	}
+	return s
 }
 
 // Sample makes one pass and returns the window since the last one. The first
@@ -104,6 +121,7 @@ func (s *Sampler) Sample() (*Snapshot, error) {
 // follows, and of the waits the census has marked the kernel charges the rest.
 func (s *Sampler) read(sinceBoot time.Duration) error {
 	s.pass++
+	s.now = sinceBoot
 	s.seen, s.waiters, s.current, s.threadsN = s.seen[:0], s.waiters[:0], nil, 0
 	if n := len(s.readings); n > 0 {
 		s.elapsed = uint64(sinceBoot - s.readings[n-1])

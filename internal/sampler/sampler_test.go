@@ -51,9 +51,9 @@ type rig struct {
 	*Sampler
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, options ...Option) *rig {
 	r := &rig{t: t, host: fakeHost{sinceBoot: 90 * time.Second}}
-	r.Sampler = New(Sources{Census: &r.kernel, Host: &r.host}, 4)
+	r.Sampler = New(Sources{Census: &r.kernel, Host: &r.host}, 4, options...)
 	r.pageSize = 4096
 	return r
 }

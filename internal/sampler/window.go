@@ -107,6 +107,9 @@ type Window struct {
 	// left, in bytes; both 0 if unknown. The sampler knows the host's: what is
 	// available. Package memory sets that of the control groups, if it is less.
 	Limit, Headroom uint64
+	// GroupLimit is the smallest limit of its control groups, in bytes, as package
+	// memory sets it; 0 if there is none.
+	GroupLimit uint64
 	// MemoryStall is the share of the window, 0 to 1, in which some task of its
 	// control group stood still for want of memory (PSI); the host's where the
 	// kernel does not keep it by group.
@@ -151,7 +154,8 @@ func (w *Window) TimeToLimit() (time.Duration, bool) {
 type Pair struct {
 	Victim, Aggressor Process
 	Wait              time.Duration // in this window, waits in progress included
-	Total             time.Duration // since the pair was first seen
+	Since             time.Time     // when the window began in which it was first seen
+	Total             time.Duration // since then
 	Involuntary       uint64        // times the aggressor took the CPU in this window
 	TotalInvoluntary  uint64
 }

@@ -38,6 +38,7 @@ func watchHost(t *attempt, interval time.Duration) *watch {
 	f := hotspotreceiver.NewFactory()
 	w := &watch{t: t, config: f.CreateDefaultConfig().(*hotspotreceiver.Config)}
 	w.config.CollectionInterval, w.config.InitialDelay = interval, 0
+	w.config.Selection.TopK, w.config.Selection.Max = 1<<22, 1<<22 // otherLoad is of all processes
 	settings := receivertest.NewNopSettings(f.Type())
 	metrics, err := f.CreateMetrics(t.Context(), settings, w.config, &w.metrics)
 	require.NoError(t, err)

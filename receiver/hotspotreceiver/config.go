@@ -8,14 +8,18 @@ import (
 	"go.opentelemetry.io/collector/component"
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/internal/selection"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
 
 const (
-	minInterval = 100 * time.Millisecond
-	maxInterval = time.Hour
-	minMinWait  = 100 * time.Microsecond
-	maxMinWait  = time.Second
+	minInterval    = 100 * time.Millisecond
+	maxInterval    = time.Hour
+	minMinWait     = 100 * time.Microsecond
+	maxMinWait     = time.Second
+	minExpireAfter = 10 * time.Second
+	maxExpireAfter = 24 * time.Hour
+	maxCgroups     = 10_000
 	// kernelPairs is how many pairs the kernel keeps.
 	kernelPairs = 16384
 )
@@ -32,8 +36,12 @@ type Config struct {
 	// KernelThreads exports the kernel's own threads as well. They are diagnosed
 	// in any case, and exported while they are.
 	KernelThreads bool `mapstructure:"kernel_threads"`
+	// Selection is how many processes are exported.
+	Selection selection.Config `mapstructure:",squash"`
 	// Contention is about who waits behind whom.
 	Contention ContentionConfig `mapstructure:"contention"`
+	// Cgroups is the view by control group.
+	Cgroups CgroupsConfig `mapstructure:"cgroups"`
 	// Diagnosis has the numbers of every rule.
 	Diagnosis diagnosis.Config `mapstructure:"diagnosis"`
 
@@ -49,9 +57,21 @@ type ContentionConfig struct {
 	Enabled bool `mapstructure:"enabled"`
 	// MinWait is the shortest wait for a CPU that is looked into.
 	MinWait time.Duration `mapstructure:"min_wait"`
-	// MaxPairs is how many pairs of victim and aggressor are exported: those that
-	// waited longest.
+	// MaxPairs is how many pairs of victim and aggressor are exported: of those
+	// whose victim is exported, those that waited longest.
 	MaxPairs int `mapstructure:"max_pairs"`
+	// ExpireAfter is how long a pair may be idle before its series ends.
+	ExpireAfter time.Duration `mapstructure:"expire_after"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// CgroupsConfig is the view by control group.
+type CgroupsConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+	// Max is how many groups have a resource of their own.
+	Max int `mapstructure:"max"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -71,10 +91,14 @@ const (
 
 func createDefaultConfig() component.Config {
 	return &Config{
-		CollectionInterval:   5 * time.Second,
-		InitialDelay:         time.Second,
-		ErrorMode:            PropagateErrors,
-		Contention:           ContentionConfig{Enabled: true, MinWait: time.Millisecond, MaxPairs: 50},
+		CollectionInterval: 5 * time.Second,
+		InitialDelay:       time.Second,
+		ErrorMode:          PropagateErrors,
+		Selection:          selection.DefaultConfig(),
+		Contention: ContentionConfig{
+			Enabled: true, MinWait: time.Millisecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
+		},
+		Cgroups:              CgroupsConfig{Max: 500},
 		Diagnosis:            diagnosis.DefaultConfig(),
 		MetricsBuilderConfig: metadata.NewDefaultMetricsBuilderConfig(),
 		LogsBuilderConfig:    metadata.DefaultLogsBuilderConfig(),
@@ -94,11 +118,18 @@ func (c *Config) Validate() error {
 	if c.ErrorMode != PropagateErrors && c.ErrorMode != IgnoreErrors {
 		errs = append(errs, fmt.Errorf("error_mode: must be %s or %s, is %q", PropagateErrors, IgnoreErrors, c.ErrorMode))
 	}
+	errs = append(errs, c.Selection.Check())
 	if w := c.Contention.MinWait; w < minMinWait || w > maxMinWait {
 		errs = append(errs, fmt.Errorf("contention::min_wait: must be between %v and %v, is %v", minMinWait, maxMinWait, w))
 	}
 	if n := c.Contention.MaxPairs; n < 0 || n > kernelPairs {
 		errs = append(errs, fmt.Errorf("contention::max_pairs: must be between 0 and %d, is %d", kernelPairs, n))
+	}
+	if d := c.Contention.ExpireAfter; d < minExpireAfter || d > maxExpireAfter {
+		errs = append(errs, fmt.Errorf("contention::expire_after: must be between %v and %v, is %v", minExpireAfter, maxExpireAfter, d))
+	}
+	if n := c.Cgroups.Max; n < 1 || n > maxCgroups {
+		errs = append(errs, fmt.Errorf("cgroups::max: must be between 1 and %d, is %d", maxCgroups, n))
 	}
 	errs = append(errs, c.Diagnosis.Check("diagnosis"))
 	return errors.Join(errs...)

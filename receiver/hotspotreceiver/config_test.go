@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/internal/selection"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
 
@@ -24,7 +25,11 @@ func TestConfig(t *testing.T) {
 	all.InitialDelay = 0
 	all.ErrorMode = IgnoreErrors
 	all.KernelThreads = true
-	all.Contention = ContentionConfig{Enabled: false, MinWait: 2500 * time.Microsecond, MaxPairs: 200}
+	all.Selection = selection.Config{TopK: 25, Hold: 6, Max: 1000}
+	all.Contention = ContentionConfig{
+		Enabled: false, MinWait: 2500 * time.Microsecond, MaxPairs: 200, ExpireAfter: 30 * time.Minute,
+	}
+	all.Cgroups = CgroupsConfig{Enabled: true, Max: 50}
 	four, five, never := 4, 5, time.Duration(0)
 	all.Diagnosis = diagnosis.Config{
 		For:            2,
@@ -99,7 +104,11 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	require.Equal(t, time.Second, config.InitialDelay)
 	require.Equal(t, PropagateErrors, config.ErrorMode)
 	require.False(t, config.KernelThreads)
-	require.Equal(t, ContentionConfig{Enabled: true, MinWait: time.Millisecond, MaxPairs: 50}, config.Contention)
+	require.Equal(t, selection.Config{TopK: 10, Hold: 3, Max: 200}, config.Selection)
+	require.Equal(t, ContentionConfig{
+		Enabled: true, MinWait: time.Millisecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
+	}, config.Contention)
+	require.Equal(t, CgroupsConfig{Enabled: false, Max: 500}, config.Cgroups)
 	require.Equal(t, diagnosis.DefaultConfig(), config.Diagnosis)
 	require.Equal(t, 1, config.Diagnosis.For)
 	require.Equal(t, 2, config.Diagnosis.ClearAfter)
@@ -110,6 +119,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 func TestBadConfig(t *testing.T) {
 	const (
 		interval = "collection_interval: must be between 100ms and 1h0m0s, is "
+		expiry   = "contention::expire_after: must be between 10s and 24h0m0s, is "
 		minWait  = "contention::min_wait: must be between 100µs and 1s, is "
 	)
 	for yaml, want := range map[string]string{
@@ -134,18 +144,36 @@ func TestBadConfig(t *testing.T) {
 		`error_mode: ""`:               `error_mode: must be propagate or ignore, is ""`,
 		"kernel_threads: perhaps":      "'kernel_threads' expected type 'bool'",
 
-		"contention: {min_waits: 1ms}":       "'contention' has invalid keys: min_waits",
-		"contention: {enabled: sometimes}":   "'contention.enabled' expected type 'bool'",
-		"contention: {min_wait: 99us}":       minWait + "99µs",
-		"contention: {min_wait: 0s}":         minWait + "0s",
-		"contention: {min_wait: -1ms}":       minWait + "-1ms",
-		"contention: {min_wait: 1000.001ms}": minWait + "1.000001s",
-		"contention: {min_wait: 1}":          minWait + "1ns",
-		"contention: {max_pairs: -1}":        "contention::max_pairs: must be between 0 and 16384, is -1",
-		"contention: {max_pairs: 16385}":     "contention::max_pairs: must be between 0 and 16384, is 16385",
-		"contention: {max_pairs: many}":      "'contention.max_pairs' expected type 'int'",
+		"top_k: -1":              "top_k: must be between 0 and 4194304, is -1",
+		"top_k: 4194305":         "top_k: must be between 0 and 4194304, is 4194305",
+		"top_k: all":             "'top_k' expected type 'int'",
+		"top_k_hold: -1":         "top_k_hold: must be between 0 and 1000, is -1",
+		"top_k_hold: 1001":       "top_k_hold: must be between 0 and 1000, is 1001",
+		"max_processes: 0":       "max_processes: must be between 1 and 4194304, is 0",
+		"max_processes: 4194305": "max_processes: must be between 1 and 4194304, is 4194305",
+
+		"contention: {min_waits: 1ms}":        "'contention' has invalid keys: min_waits",
+		"contention: {enabled: sometimes}":    "'contention.enabled' expected type 'bool'",
+		"contention: {min_wait: 99us}":        minWait + "99µs",
+		"contention: {min_wait: 0s}":          minWait + "0s",
+		"contention: {min_wait: -1ms}":        minWait + "-1ms",
+		"contention: {min_wait: 1000.001ms}":  minWait + "1.000001s",
+		"contention: {min_wait: 1}":           minWait + "1ns",
+		"contention: {max_pairs: -1}":         "contention::max_pairs: must be between 0 and 16384, is -1",
+		"contention: {max_pairs: 16385}":      "contention::max_pairs: must be between 0 and 16384, is 16385",
+		"contention: {max_pairs: many}":       "'contention.max_pairs' expected type 'int'",
+		"contention: {expire_after: 9.999s}":  expiry + "9.999s",
+		"contention: {expire_after: 0s}":      expiry + "0s",
+		"contention: {expire_after: -5m}":     expiry + "-5m0s",
+		"contention: {expire_after: 24.001h}": expiry + "24h0m3.6s",
+		"contention: {expire_after: never}":   "'contention.expire_after' time: invalid duration",
 		// Switched off is no excuse.
 		"contention: {enabled: false, min_wait: 2s}": minWait + "2s",
+
+		"cgroups: {max: 0}":          "cgroups::max: must be between 1 and 10000, is 0",
+		"cgroups: {max: 10001}":      "cgroups::max: must be between 1 and 10000, is 10001",
+		"cgroups: {enable: true}":    "'cgroups' has invalid keys: enable",
+		"cgroups: {enabled: please}": "'cgroups.enabled' expected type 'bool'",
 
 		"diagnosis: {for: 0}":               "diagnosis::for: must be between 1 and 1000, is 0",
 		"diagnosis: {for: -1}":              "diagnosis::for: must be between 1 and 1000, is -1",
@@ -241,7 +269,10 @@ diagnosis:
 func TestTheEndsOfARangeAreInIt(t *testing.T) {
 	for _, yaml := range []string{
 		"collection_interval: 100ms", "collection_interval: 1h", "initial_delay: 0s", "initial_delay: 1h",
+		"{top_k: 0, top_k_hold: 0, max_processes: 1}", "{top_k: 4194304, top_k_hold: 1000, max_processes: 4194304}",
 		"contention: {min_wait: 100us, max_pairs: 0}", "contention: {min_wait: 1s, max_pairs: 16384}",
+		"contention: {expire_after: 10s}", "contention: {expire_after: 24h}",
+		"cgroups: {max: 1}", "cgroups: {max: 10000}",
 	} {
 		require.NoError(t, load(t, yaml), yaml)
 	}

@@ -10,12 +10,10 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/plogtest"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/pmetrictest"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
-	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
 
 // UPDATE_GOLDEN=1 go test writes the golden files anew.
@@ -46,6 +44,13 @@ func TestGoldenMetrics(t *testing.T) {
 		}, fixedContenders(), fixedPairs(), false},
 		"metrics_exited":      {noHost, []sampler.Window{fixedExited(), fixedIdle()}, nil, false},
 		"metrics_short_lived": {noHost, fixedShortLived(), nil, false},
+		"metrics_cgroups": {func(c *Config) {
+			noHost(c)
+			c.Cgroups.Enabled = true
+			c.Selection.TopK = 0 // they are of all processes
+		}, fixedGroups().Windows, fixedGroups().Pairs, false},
+		// The diagnosed and the first by resident set, which is one of them.
+		"metrics_left_out": {func(c *Config) { c.Selection.TopK = 1 }, append(fixedLeftOut(), four...), nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := createDefaultConfig().(*Config)
@@ -56,11 +61,8 @@ func TestGoldenMetrics(t *testing.T) {
 			if tt.observe {
 				engine.Observe(s)
 			}
-			settings := newCollector(t).settings
-			writer := newMetricsWriter(c, settings)
-			// What belongs to no process counts from the start of the receiver.
-			writer.builder = metadata.NewMetricsBuilder(c.MetricsBuilderConfig, settings,
-				metadata.WithStartTime(pcommon.NewTimestampFromTime(s.End.Add(-s.Length))))
+			writer := newMetricsWriter(c, newCollector(t).settings)
+			writer.started = s.End.Add(-s.Length)
 			got, processes := writer.write(fakeIdentifier{}, s, engine)
 			require.NoError(t, pmetrictest.ValidateMetrics(got))
 			if updateGolden() {
@@ -285,10 +287,11 @@ func fixedContenders() []sampler.Window {
 // fixedPairs are those of the contenders, as the sampler sorts them.
 func fixedPairs() []*sampler.Pair {
 	victim, both, aggressor := fixedIdle().Process, fixedBusy().Process, fixedProcess(902, "stress-ng")
+	first := fixedSnapshot(0).End
 	return []*sampler.Pair{
-		{Victim: victim, Aggressor: both, Wait: 3 * time.Second, Total: 21 * time.Second},
-		{Victim: victim, Aggressor: aggressor, Wait: time.Second, Total: 15 * time.Second},
-		{Victim: both, Aggressor: aggressor, Total: 2500 * time.Millisecond},
+		{Victim: victim, Aggressor: both, Wait: 3 * time.Second, Since: first.Add(time.Minute), Total: 21 * time.Second},
+		{Victim: victim, Aggressor: aggressor, Wait: time.Second, Since: first, Total: 15 * time.Second},
+		{Victim: both, Aggressor: aggressor, Since: first, Total: 2500 * time.Millisecond},
 	}
 }
 
@@ -322,6 +325,41 @@ func fixedShortLived() []sampler.Window {
 		windows = append(windows, fixedGone(903+uint32(pid), gone.name, gone.cpu))
 	}
 	return windows
+}
+
+// fixedLeftOut are processes that are in no top of one: of one that is gone there
+// is CPU time only.
+func fixedLeftOut() []sampler.Window {
+	one, gone := fixedIdle(), fixedIdle()
+	one.Process, gone.Process = fixedProcess(904, "cron"), fixedProcess(905, "sh")
+	one.Used.User, gone.Used.System = 30*time.Millisecond, 5*time.Millisecond
+	gone.Exited, gone.RSS = true, 0
+	return []sampler.Window{one, gone}
+}
+
+// fixedGroups is a container with a quota and a limit, and the group of two other
+// processes, which wait behind each other as well.
+func fixedGroups() *sampler.Snapshot {
+	contained, one, two := fixedBusy(), fixedIdle(), fixedIdle()
+	contained.Process, contained.CPUCgroup = fixedProcess(busyPid, "postgres"), 3
+	contained.Start++ // another than fixedBusy, and not diagnosed
+	contained.Busiest = sampler.Thread{}
+	contained.GroupLimit = 1 << 30
+	one.Process, one.CPUCgroup = fixedProcess(906, "cron"), 1
+	two.Process, two.CPUCgroup = fixedProcess(907, "make"), 1
+	one.Used = sampler.Usage{User: time.Second, System: 2 * time.Second, RunQueue: 4 * time.Second, MinorFaults: 8, MajorFaults: 2}
+	two.Used = one.Used
+	gone := two
+	gone.Process, gone.CPUCgroup, gone.Exited, gone.RSS = fixedProcess(908, "cc1"), 1, true, 0
+	s := fixedSnapshot(1, contained, one, two, gone)
+	s.Pairs = []*sampler.Pair{
+		{Victim: one.Process, Aggressor: two.Process, Wait: 4 * time.Second},
+		{Victim: contained.Process, Aggressor: gone.Process, Wait: 3 * time.Second},
+		{Victim: two.Process, Aggressor: contained.Process, Wait: 2 * time.Second},
+		{Victim: one.Process, Aggressor: contained.Process, Wait: time.Second},
+		{Victim: one.Process, Aggressor: sampler.Process{ID: sampler.ID{Pid: 999}}, Wait: time.Second},
+	}
+	return s
 }
 
 // fixedGone is a process that came and went within the window.

@@ -228,12 +228,15 @@ func TestAWindowIsAsLongAsThePassesThatFailed(t *testing.T) {
 func TestOwnTelemetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := newWorld(), newCollector(t)
-		r := c.metrics(t, newFactory(w.open), everySecond(), consumertest.NewNop())
+		config := everySecond()
+		config.Selection.TopK = 0 // only the one that is diagnosed
+		r := c.metrics(t, newFactory(w.open), config, consumertest.NewNop())
 		start(t, r, componenttest.NewNopHost())
 		pass(2)
-		threads := []metricdata.DataPoint[int64]{{Value: 2}}
-		metadatatest.AssertEqualHotspotCensusThreads(t, c.telemetry, threads, metricdatatest.IgnoreTimestamp())
-		metadatatest.AssertEqualHotspotProcessesExported(t, c.telemetry, threads, metricdatatest.IgnoreTimestamp())
+		one, both := []metricdata.DataPoint[int64]{{Value: 1}}, []metricdata.DataPoint[int64]{{Value: 2}}
+		metadatatest.AssertEqualHotspotCensusThreads(t, c.telemetry, both, metricdatatest.IgnoreTimestamp())
+		metadatatest.AssertEqualHotspotProcessesExported(t, c.telemetry, one, metricdatatest.IgnoreTimestamp())
+		metadatatest.AssertEqualHotspotProcessesLeftOut(t, c.telemetry, one, metricdatatest.IgnoreTimestamp())
 		duration, err := c.telemetry.GetMetric("otelcol_hotspot_census_duration")
 		require.NoError(t, err)
 		require.Equal(t, uint64(3), duration.Data.(metricdata.Histogram[float64]).DataPoints[0].Count)

@@ -1,9 +1,7 @@
 package hotspotreceiver
 
 import (
-	"cmp"
 	"math"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -12,29 +10,38 @@ import (
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
+	"github.com/hotspot-otel/hotspot/internal/selection"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
 
-// How many processes that came and went within a window have a resource of their
-// own: those that are among the first by CPU time of all processes.
-const topShortLived = 10
+// pairAttributes is how many attributes tell an aggressor from another.
+const pairAttributes = 2
 
 // metricsWriter turns a snapshot into metrics, one resource a process.
 type metricsWriter struct {
 	builder       *metadata.MetricsBuilder
+	started       time.Time // what belongs to no process counts since then
 	attributes    metadata.ResourceAttributesConfig
 	kernelThreads bool
 	maxPairs      int
+	pairsApart    bool // each pair has a series of its own
+	selector      *selection.Selector
 	shortLived    shortLived
+	leftOut       leftOut
+	cgroups       cgroupsWriter
 	waits         map[sampler.ID][]*sampler.Pair // of this snapshot, by victim
 }
 
 func newMetricsWriter(config *Config, set receiver.Settings) *metricsWriter {
 	return &metricsWriter{
 		builder:       metadata.NewMetricsBuilder(config.MetricsBuilderConfig, set),
+		started:       time.Now(),
 		attributes:    config.MetricsBuilderConfig.ResourceAttributes,
 		kernelThreads: config.KernelThreads,
 		maxPairs:      config.Contention.MaxPairs,
+		pairsApart:    len(config.Metrics.HotspotProcessWaitTime.EnabledAttributes) == pairAttributes,
+		cgroups:       newCgroupsWriter(config),
+		selector:      selection.New(config.Selection),
 		waits:         make(map[sampler.ID][]*sampler.Pair),
 	}
 }
@@ -43,63 +50,73 @@ func newMetricsWriter(config *Config, set receiver.Settings) *metricsWriter {
 func (m *metricsWriter) write(whose identifier, s *sampler.Snapshot, engine *diagnosis.Engine) (pmetric.Metrics, int) {
 	at := pcommon.NewTimestampFromTime(s.End)
 	resource := metadata.NewResourceBuilder(m.attributes)
-	m.sortWaits(s.Pairs)
-	top := topCPU(s.Windows, topShortLived)
+	exported := m.selector.Choose(s.Windows, engine, m.mayExport)
+	m.sortWaits(s, exported)
+	m.leftOut.begin()
 	processes := 0
 	for i := range s.Windows {
 		w := &s.Windows[i]
-		label := engine.Label(w.ID)
-		leftOut := w.Kernel && !m.kernelThreads && label == diagnosis.OK
-		if w.ShortLived && (leftOut || w.Used.CPU() < top) {
-			m.shortLived.add(w)
-			continue
-		}
-		if leftOut {
+		if !exported[i] {
+			m.leaveOut(w)
 			continue
 		}
 		processes++
-		m.record(at, w, s, label)
-		m.builder.EmitForResource(
-			metadata.WithResource(processResource(resource, w.Process, whose.Of(w.Process))),
-			// Sums count from the birth of the process.
-			metadata.WithStartTimeOverride(pcommon.NewTimestampFromTime(w.Created)),
-		)
+		m.record(at, w, s, engine.Label(w.ID))
+		m.builder.EmitForResource(metadata.WithResource(processResource(resource, w.Process, whose.Of(w.Process))))
 	}
+	m.cgroups.write(at, s, whose, m)
 	m.recordHost(at, engine)
 	return m.builder.Emit(), processes
 }
 
-// sortWaits picks the pairs that are exported, by victim.
-func (m *metricsWriter) sortWaits(pairs []*sampler.Pair) {
-	clear(m.waits)
-	for _, p := range pairs[:min(len(pairs), m.maxPairs)] {
-		m.waits[p.Victim.ID] = append(m.waits[p.Victim.ID], p)
-	}
+// countSince sets the start time of the points that are recorded next: mdatagen's
+// WithStartTimeOverride knows one for all of a resource.
+func (m *metricsWriter) countSince(start time.Time) {
+	m.builder.Reset(metadata.WithStartTime(pcommon.NewTimestampFromTime(start)))
 }
 
-// topCPU returns the CPU time of the nth process by CPU time, at least 1 ns.
-func topCPU(windows []sampler.Window, n int) time.Duration {
-	most := make([]time.Duration, 0, n+1) // descending
-	for i := range windows {
-		used := windows[i].Used.CPU()
-		if len(most) == n && used <= most[n-1] {
-			continue
+func (m *metricsWriter) mayExport(w *sampler.Window, label diagnosis.Label) bool {
+	return !w.Kernel || m.kernelThreads || label != diagnosis.OK
+}
+
+// leaveOut counts a process that is not exported in this window.
+func (m *metricsWriter) leaveOut(w *sampler.Window) {
+	if w.ShortLived {
+		m.shortLived.add(w)
+		return
+	}
+	m.leftOut.add(w)
+}
+
+// sortWaits picks the pairs that are exported, by victim: those of processes
+// that are not would take the room of others.
+func (m *metricsWriter) sortWaits(s *sampler.Snapshot, exported []bool) {
+	clear(m.waits)
+	for i := range s.Windows {
+		if exported[i] {
+			m.waits[s.Windows[i].ID] = nil
 		}
-		at, _ := slices.BinarySearchFunc(most, used, func(have, used time.Duration) int { return cmp.Compare(used, have) })
-		most = slices.Insert(most, at, used)
-		most = most[:min(len(most), n)]
 	}
-	if len(most) < n {
-		return 1
+	room := m.maxPairs
+	for _, p := range s.Pairs {
+		if room == 0 {
+			return
+		}
+		if before, ok := m.waits[p.Victim.ID]; ok {
+			m.waits[p.Victim.ID] = append(before, p)
+			room--
+		}
 	}
-	return max(most[n-1], 1)
 }
 
 func (m *metricsWriter) recordHost(at pcommon.Timestamp, engine *diagnosis.Engine) {
+	m.countSince(m.started)
 	counts := engine.Count()
 	for _, label := range diagnosis.Labels() {
 		m.builder.RecordHotspotHostDiagnosedDataPoint(at, int64(counts[label]), labelAttribute(label))
 	}
+	m.builder.RecordHotspotHostOtherCPUTimeDataPoint(at, m.leftOut.cpu.Seconds())
+	m.builder.RecordHotspotHostOtherMemoryUsageDataPoint(at, int64(m.leftOut.memory))
 	m.shortLived.each(func(name string, cpu time.Duration) {
 		m.builder.RecordHotspotHostShortLivedCPUTimeDataPoint(at, cpu.Seconds(), name)
 	})
@@ -112,6 +129,7 @@ func (m *metricsWriter) record(at pcommon.Timestamp, w *sampler.Window, s *sampl
 		minor, major           = metadata.AttributeSystemPagingFaultTypeMinor, metadata.AttributeSystemPagingFaultTypeMajor
 		voluntary, involuntary = metadata.AttributeProcessContextSwitchTypeVoluntary, metadata.AttributeProcessContextSwitchTypeInvoluntary
 	)
+	m.countSince(w.Created)
 	b.RecordProcessCPUTimeDataPoint(at, total.User.Seconds(), user)
 	b.RecordProcessCPUTimeDataPoint(at, total.System.Seconds(), system)
 	b.RecordProcessCPUUtilizationDataPoint(at, s.Share(w.Used.User)/cpus, user)
@@ -122,12 +140,24 @@ func (m *metricsWriter) record(at pcommon.Timestamp, w *sampler.Window, s *sampl
 	b.RecordProcessContextSwitchesDataPoint(at, int64(total.Involuntary), involuntary)
 	b.RecordHotspotProcessRunQueueTimeDataPoint(at, total.RunQueue.Seconds())
 	b.RecordHotspotProcessWaitCausedDataPoint(at, w.TotalCaused.Seconds())
+	if !w.Exited {
+		m.recordLiving(at, w, s, label)
+	}
 	for _, p := range m.waits[w.ID] {
+		// A pair that was forgotten begins at 0, later than it did before. Where pairs
+		// have no series of their own they add up, which takes one start time.
+		if m.pairsApart && p.Since.After(w.Created) {
+			m.countSince(p.Since)
+		} else {
+			m.countSince(w.Created)
+		}
 		b.RecordHotspotProcessWaitTimeDataPoint(at, p.Total.Seconds(), int64(p.Aggressor.Pid), p.Aggressor.Name)
 	}
-	if w.Exited {
-		return // what follows only the living have
-	}
+}
+
+// recordLiving records what only the living have.
+func (m *metricsWriter) recordLiving(at pcommon.Timestamp, w *sampler.Window, s *sampler.Snapshot, label diagnosis.Label) {
+	b := m.builder
 	b.RecordProcessMemoryUsageDataPoint(at, int64(w.RSS))
 	b.RecordProcessThreadCountDataPoint(at, int64(w.Threads))
 	b.RecordHotspotProcessThreadMaxUtilizationDataPoint(at, s.Share(w.MaxThreadCPU))

@@ -17,6 +17,7 @@ import (
 
 func TestEveryMetricCanBeSwitchedOff(t *testing.T) {
 	config := createDefaultConfig().(*Config)
+	config.Cgroups.Enabled = true
 	all := metricNames(writeMetrics(t, config))
 	require.ElementsMatch(t, keys(config.Metrics), all, "the snapshot brings out every metric there is")
 	for _, name := range all {
@@ -39,10 +40,12 @@ func TestEveryEventCanBeSwitchedOff(t *testing.T) {
 	}
 }
 
-// without returns the default configuration with one metric or event disabled.
+// without returns the default configuration, with control groups, with one metric
+// or event disabled.
 func without(t *testing.T, block, name string) *Config {
 	t.Helper()
 	config := createDefaultConfig().(*Config)
+	config.Cgroups.Enabled = true
 	require.NoError(t, confmap.NewFromStringMap(map[string]any{
 		block: map[string]any{name: map[string]any{"enabled": false}},
 	}).Unmarshal(config))
@@ -58,7 +61,9 @@ func eventful() *sampler.Snapshot {
 	starved, noisy := as(2000, fixedStarved()), as(2001, fixedNoisy())
 	s := fixedSnapshot(1, fixedBusy(), fixedLeaking(), fixedGone(1000, "sh", 0), starved, noisy,
 		as(2002, fixedThrashing()), as(2003, fixedThrottled()), as(2004, fixedForking()))
-	s.Pairs = []*sampler.Pair{{Victim: starved.Process, Aggressor: noisy.Process, Wait: 4 * time.Second}}
+	grouped := fixedGroups()
+	s.Windows = append(s.Windows, grouped.Windows...)
+	s.Pairs = append([]*sampler.Pair{{Victim: starved.Process, Aggressor: noisy.Process, Wait: 4 * time.Second}}, grouped.Pairs...)
 	s.Kills = []sampler.Kill{{Process: fixedLeaking().Process}}
 	return s
 }

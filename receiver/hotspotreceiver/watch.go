@@ -87,7 +87,8 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 
 // run takes windows until ctx ends; send is the context they are sent in.
 func (w *watch) run(ctx, send context.Context, see *eyes) {
-	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows+1)
+	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows+1,
+		sampler.WithPairExpiry(w.config.Contention.ExpireAfter))
 	engine := diagnosis.New(w.config.Diagnosis)
 
 	timer := time.NewTimer(w.config.InitialDelay)
@@ -140,6 +141,7 @@ func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler
 func (w *watch) sendMetrics(ctx context.Context, whose identifier, snapshot *sampler.Snapshot, engine *diagnosis.Engine) {
 	batch, processes := w.metrics.write(whose, snapshot, engine)
 	w.telemetry.HotspotProcessesExported.Record(ctx, int64(processes))
+	w.telemetry.HotspotProcessesLeftOut.Record(ctx, int64(len(snapshot.Windows)-processes))
 	points := batch.DataPointCount()
 	ctx = w.obs.StartMetricsOp(ctx)
 	err := w.metricsTo.ConsumeMetrics(ctx, batch)

@@ -9,6 +9,230 @@ import (
 	"go.opentelemetry.io/collector/filter"
 )
 
+// HotspotCgroupCPUThrottledTimeMetricConfig provides config for the hotspot.cgroup.cpu.throttled.time metric.
+type HotspotCgroupCPUThrottledTimeMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotCgroupCPUThrottledTimeMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// HotspotCgroupCPUTimeMetricAttributeKey specifies the key of an attribute for the hotspot.cgroup.cpu.time metric.
+type HotspotCgroupCPUTimeMetricAttributeKey string
+
+const (
+	HotspotCgroupCPUTimeMetricAttributeKeyCPUMode HotspotCgroupCPUTimeMetricAttributeKey = "cpu.mode"
+)
+
+// HotspotCgroupCPUTimeMetricConfig provides config for the hotspot.cgroup.cpu.time metric.
+type HotspotCgroupCPUTimeMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                   `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []HotspotCgroupCPUTimeMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *HotspotCgroupCPUTimeMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *HotspotCgroupCPUTimeMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case HotspotCgroupCPUTimeMetricAttributeKeyCPUMode:
+		default:
+			return fmt.Errorf("metric hotspot.cgroup.cpu.time doesn't have an attribute %v, valid attributes: [cpu.mode]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// HotspotCgroupMemoryLimitMetricConfig provides config for the hotspot.cgroup.memory.limit metric.
+type HotspotCgroupMemoryLimitMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotCgroupMemoryLimitMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// HotspotCgroupMemoryUsageMetricConfig provides config for the hotspot.cgroup.memory.usage metric.
+type HotspotCgroupMemoryUsageMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotCgroupMemoryUsageMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// HotspotCgroupPagingFaultsMetricAttributeKey specifies the key of an attribute for the hotspot.cgroup.paging.faults metric.
+type HotspotCgroupPagingFaultsMetricAttributeKey string
+
+const (
+	HotspotCgroupPagingFaultsMetricAttributeKeySystemPagingFaultType HotspotCgroupPagingFaultsMetricAttributeKey = "system.paging.fault.type"
+)
+
+// HotspotCgroupPagingFaultsMetricConfig provides config for the hotspot.cgroup.paging.faults metric.
+type HotspotCgroupPagingFaultsMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                        `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []HotspotCgroupPagingFaultsMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *HotspotCgroupPagingFaultsMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *HotspotCgroupPagingFaultsMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case HotspotCgroupPagingFaultsMetricAttributeKeySystemPagingFaultType:
+		default:
+			return fmt.Errorf("metric hotspot.cgroup.paging.faults doesn't have an attribute %v, valid attributes: [system.paging.fault.type]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// HotspotCgroupRunQueueTimeMetricConfig provides config for the hotspot.cgroup.run_queue.time metric.
+type HotspotCgroupRunQueueTimeMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotCgroupRunQueueTimeMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// HotspotCgroupWaitTimeMetricAttributeKey specifies the key of an attribute for the hotspot.cgroup.wait.time metric.
+type HotspotCgroupWaitTimeMetricAttributeKey string
+
+const (
+	HotspotCgroupWaitTimeMetricAttributeKeyHotspotAggressorCgroup HotspotCgroupWaitTimeMetricAttributeKey = "hotspot.aggressor.cgroup"
+)
+
+// HotspotCgroupWaitTimeMetricConfig provides config for the hotspot.cgroup.wait.time metric.
+type HotspotCgroupWaitTimeMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                    `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []HotspotCgroupWaitTimeMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *HotspotCgroupWaitTimeMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *HotspotCgroupWaitTimeMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case HotspotCgroupWaitTimeMetricAttributeKeyHotspotAggressorCgroup:
+		default:
+			return fmt.Errorf("metric hotspot.cgroup.wait.time doesn't have an attribute %v, valid attributes: [hotspot.aggressor.cgroup]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
 // HotspotHostDiagnosedMetricAttributeKey specifies the key of an attribute for the hotspot.host.diagnosed metric.
 type HotspotHostDiagnosedMetricAttributeKey string
 
@@ -54,6 +278,46 @@ func (ms *HotspotHostDiagnosedMetricConfig) Validate() error {
 		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
 	}
 
+	return nil
+}
+
+// HotspotHostOtherCPUTimeMetricConfig provides config for the hotspot.host.other.cpu.time metric.
+type HotspotHostOtherCPUTimeMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotHostOtherCPUTimeMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+// HotspotHostOtherMemoryUsageMetricConfig provides config for the hotspot.host.other.memory.usage metric.
+type HotspotHostOtherMemoryUsageMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotHostOtherMemoryUsageMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
 	return nil
 }
 
@@ -576,7 +840,16 @@ func (ms *ProcessThreadCountMetricConfig) Unmarshal(parser *confmap.Conf) error 
 
 // MetricsConfig provides config for hotspot metrics.
 type MetricsConfig struct {
+	HotspotCgroupCPUThrottledTime      HotspotCgroupCPUThrottledTimeMetricConfig      `mapstructure:"hotspot.cgroup.cpu.throttled.time"`
+	HotspotCgroupCPUTime               HotspotCgroupCPUTimeMetricConfig               `mapstructure:"hotspot.cgroup.cpu.time"`
+	HotspotCgroupMemoryLimit           HotspotCgroupMemoryLimitMetricConfig           `mapstructure:"hotspot.cgroup.memory.limit"`
+	HotspotCgroupMemoryUsage           HotspotCgroupMemoryUsageMetricConfig           `mapstructure:"hotspot.cgroup.memory.usage"`
+	HotspotCgroupPagingFaults          HotspotCgroupPagingFaultsMetricConfig          `mapstructure:"hotspot.cgroup.paging.faults"`
+	HotspotCgroupRunQueueTime          HotspotCgroupRunQueueTimeMetricConfig          `mapstructure:"hotspot.cgroup.run_queue.time"`
+	HotspotCgroupWaitTime              HotspotCgroupWaitTimeMetricConfig              `mapstructure:"hotspot.cgroup.wait.time"`
 	HotspotHostDiagnosed               HotspotHostDiagnosedMetricConfig               `mapstructure:"hotspot.host.diagnosed"`
+	HotspotHostOtherCPUTime            HotspotHostOtherCPUTimeMetricConfig            `mapstructure:"hotspot.host.other.cpu.time"`
+	HotspotHostOtherMemoryUsage        HotspotHostOtherMemoryUsageMetricConfig        `mapstructure:"hotspot.host.other.memory.usage"`
 	HotspotHostShortLivedCPUTime       HotspotHostShortLivedCPUTimeMetricConfig       `mapstructure:"hotspot.host.short_lived.cpu.time"`
 	HotspotProcessCPUThrottledTime     HotspotProcessCPUThrottledTimeMetricConfig     `mapstructure:"hotspot.process.cpu.throttled.time"`
 	HotspotProcessDiagnosis            HotspotProcessDiagnosisMetricConfig            `mapstructure:"hotspot.process.diagnosis"`
@@ -597,10 +870,43 @@ type MetricsConfig struct {
 
 func DefaultMetricsConfig() MetricsConfig {
 	return MetricsConfig{
+		HotspotCgroupCPUThrottledTime: HotspotCgroupCPUThrottledTimeMetricConfig{
+			Enabled: true,
+		},
+		HotspotCgroupCPUTime: HotspotCgroupCPUTimeMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []HotspotCgroupCPUTimeMetricAttributeKey{HotspotCgroupCPUTimeMetricAttributeKeyCPUMode},
+		},
+		HotspotCgroupMemoryLimit: HotspotCgroupMemoryLimitMetricConfig{
+			Enabled: true,
+		},
+		HotspotCgroupMemoryUsage: HotspotCgroupMemoryUsageMetricConfig{
+			Enabled: true,
+		},
+		HotspotCgroupPagingFaults: HotspotCgroupPagingFaultsMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []HotspotCgroupPagingFaultsMetricAttributeKey{HotspotCgroupPagingFaultsMetricAttributeKeySystemPagingFaultType},
+		},
+		HotspotCgroupRunQueueTime: HotspotCgroupRunQueueTimeMetricConfig{
+			Enabled: true,
+		},
+		HotspotCgroupWaitTime: HotspotCgroupWaitTimeMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategySum,
+			EnabledAttributes:   []HotspotCgroupWaitTimeMetricAttributeKey{HotspotCgroupWaitTimeMetricAttributeKeyHotspotAggressorCgroup},
+		},
 		HotspotHostDiagnosed: HotspotHostDiagnosedMetricConfig{
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategyAvg,
 			EnabledAttributes:   []HotspotHostDiagnosedMetricAttributeKey{HotspotHostDiagnosedMetricAttributeKeyHotspotDiagnosis},
+		},
+		HotspotHostOtherCPUTime: HotspotHostOtherCPUTimeMetricConfig{
+			Enabled: true,
+		},
+		HotspotHostOtherMemoryUsage: HotspotHostOtherMemoryUsageMetricConfig{
+			Enabled: true,
 		},
 		HotspotHostShortLivedCPUTime: HotspotHostShortLivedCPUTimeMetricConfig{
 			Enabled:             true,
@@ -763,6 +1069,7 @@ func (rac *ResourceAttributeConfig) Unmarshal(parser *confmap.Conf) error {
 // ResourceAttributesConfig provides config for hotspot resource attributes.
 type ResourceAttributesConfig struct {
 	ContainerID           ResourceAttributeConfig `mapstructure:"container.id"`
+	HotspotCgroupPath     ResourceAttributeConfig `mapstructure:"hotspot.cgroup.path"`
 	K8sPodUID             ResourceAttributeConfig `mapstructure:"k8s.pod.uid"`
 	ProcessCreationTime   ResourceAttributeConfig `mapstructure:"process.creation.time"`
 	ProcessExecutableName ResourceAttributeConfig `mapstructure:"process.executable.name"`
@@ -774,6 +1081,9 @@ type ResourceAttributesConfig struct {
 func DefaultResourceAttributesConfig() ResourceAttributesConfig {
 	return ResourceAttributesConfig{
 		ContainerID: ResourceAttributeConfig{
+			Enabled: true,
+		},
+		HotspotCgroupPath: ResourceAttributeConfig{
 			Enabled: true,
 		},
 		K8sPodUID: ResourceAttributeConfig{

@@ -26,10 +26,43 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			name: "all_set",
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
+					HotspotCgroupCPUThrottledTime: HotspotCgroupCPUThrottledTimeMetricConfig{
+						Enabled: true,
+					},
+					HotspotCgroupCPUTime: HotspotCgroupCPUTimeMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []HotspotCgroupCPUTimeMetricAttributeKey{HotspotCgroupCPUTimeMetricAttributeKeyCPUMode},
+					},
+					HotspotCgroupMemoryLimit: HotspotCgroupMemoryLimitMetricConfig{
+						Enabled: true,
+					},
+					HotspotCgroupMemoryUsage: HotspotCgroupMemoryUsageMetricConfig{
+						Enabled: true,
+					},
+					HotspotCgroupPagingFaults: HotspotCgroupPagingFaultsMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []HotspotCgroupPagingFaultsMetricAttributeKey{HotspotCgroupPagingFaultsMetricAttributeKeySystemPagingFaultType},
+					},
+					HotspotCgroupRunQueueTime: HotspotCgroupRunQueueTimeMetricConfig{
+						Enabled: true,
+					},
+					HotspotCgroupWaitTime: HotspotCgroupWaitTimeMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []HotspotCgroupWaitTimeMetricAttributeKey{HotspotCgroupWaitTimeMetricAttributeKeyHotspotAggressorCgroup},
+					},
 					HotspotHostDiagnosed: HotspotHostDiagnosedMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategyAvg,
 						EnabledAttributes:   []HotspotHostDiagnosedMetricAttributeKey{HotspotHostDiagnosedMetricAttributeKeyHotspotDiagnosis},
+					},
+					HotspotHostOtherCPUTime: HotspotHostOtherCPUTimeMetricConfig{
+						Enabled: true,
+					},
+					HotspotHostOtherMemoryUsage: HotspotHostOtherMemoryUsageMetricConfig{
+						Enabled: true,
 					},
 					HotspotHostShortLivedCPUTime: HotspotHostShortLivedCPUTimeMetricConfig{
 						Enabled:             true,
@@ -96,6 +129,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 				},
 				ResourceAttributes: ResourceAttributesConfig{
 					ContainerID:           ResourceAttributeConfig{Enabled: true},
+					HotspotCgroupPath:     ResourceAttributeConfig{Enabled: true},
 					K8sPodUID:             ResourceAttributeConfig{Enabled: true},
 					ProcessCreationTime:   ResourceAttributeConfig{Enabled: true},
 					ProcessExecutableName: ResourceAttributeConfig{Enabled: true},
@@ -109,10 +143,43 @@ func TestMetricsBuilderConfig(t *testing.T) {
 			name: "none_set",
 			want: MetricsBuilderConfig{
 				Metrics: MetricsConfig{
+					HotspotCgroupCPUThrottledTime: HotspotCgroupCPUThrottledTimeMetricConfig{
+						Enabled: false,
+					},
+					HotspotCgroupCPUTime: HotspotCgroupCPUTimeMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []HotspotCgroupCPUTimeMetricAttributeKey{HotspotCgroupCPUTimeMetricAttributeKeyCPUMode},
+					},
+					HotspotCgroupMemoryLimit: HotspotCgroupMemoryLimitMetricConfig{
+						Enabled: false,
+					},
+					HotspotCgroupMemoryUsage: HotspotCgroupMemoryUsageMetricConfig{
+						Enabled: false,
+					},
+					HotspotCgroupPagingFaults: HotspotCgroupPagingFaultsMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []HotspotCgroupPagingFaultsMetricAttributeKey{HotspotCgroupPagingFaultsMetricAttributeKeySystemPagingFaultType},
+					},
+					HotspotCgroupRunQueueTime: HotspotCgroupRunQueueTimeMetricConfig{
+						Enabled: false,
+					},
+					HotspotCgroupWaitTime: HotspotCgroupWaitTimeMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategySum,
+						EnabledAttributes:   []HotspotCgroupWaitTimeMetricAttributeKey{HotspotCgroupWaitTimeMetricAttributeKeyHotspotAggressorCgroup},
+					},
 					HotspotHostDiagnosed: HotspotHostDiagnosedMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategyAvg,
 						EnabledAttributes:   []HotspotHostDiagnosedMetricAttributeKey{HotspotHostDiagnosedMetricAttributeKeyHotspotDiagnosis},
+					},
+					HotspotHostOtherCPUTime: HotspotHostOtherCPUTimeMetricConfig{
+						Enabled: false,
+					},
+					HotspotHostOtherMemoryUsage: HotspotHostOtherMemoryUsageMetricConfig{
+						Enabled: false,
 					},
 					HotspotHostShortLivedCPUTime: HotspotHostShortLivedCPUTimeMetricConfig{
 						Enabled:             false,
@@ -179,6 +246,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 				},
 				ResourceAttributes: ResourceAttributesConfig{
 					ContainerID:           ResourceAttributeConfig{Enabled: false},
+					HotspotCgroupPath:     ResourceAttributeConfig{Enabled: false},
 					K8sPodUID:             ResourceAttributeConfig{Enabled: false},
 					ProcessCreationTime:   ResourceAttributeConfig{Enabled: false},
 					ProcessExecutableName: ResourceAttributeConfig{Enabled: false},
@@ -192,11 +260,48 @@ func TestMetricsBuilderConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := loadMetricsBuilderConfig(t, tt.name)
-			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(HotspotHostDiagnosedMetricConfig{}, HotspotHostShortLivedCPUTimeMetricConfig{}, HotspotProcessCPUThrottledTimeMetricConfig{}, HotspotProcessDiagnosisMetricConfig{}, HotspotProcessMemoryGrowthMetricConfig{}, HotspotProcessMemoryLimitMetricConfig{}, HotspotProcessMemoryTimeToLimitMetricConfig{}, HotspotProcessRunQueueTimeMetricConfig{}, HotspotProcessThreadMaxUtilizationMetricConfig{}, HotspotProcessWaitCausedMetricConfig{}, HotspotProcessWaitTimeMetricConfig{}, ProcessContextSwitchesMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessPagingFaultsMetricConfig{}, ProcessThreadCountMetricConfig{}, ResourceAttributeConfig{}))
+			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(HotspotCgroupCPUThrottledTimeMetricConfig{}, HotspotCgroupCPUTimeMetricConfig{}, HotspotCgroupMemoryLimitMetricConfig{}, HotspotCgroupMemoryUsageMetricConfig{}, HotspotCgroupPagingFaultsMetricConfig{}, HotspotCgroupRunQueueTimeMetricConfig{}, HotspotCgroupWaitTimeMetricConfig{}, HotspotHostDiagnosedMetricConfig{}, HotspotHostOtherCPUTimeMetricConfig{}, HotspotHostOtherMemoryUsageMetricConfig{}, HotspotHostShortLivedCPUTimeMetricConfig{}, HotspotProcessCPUThrottledTimeMetricConfig{}, HotspotProcessDiagnosisMetricConfig{}, HotspotProcessMemoryGrowthMetricConfig{}, HotspotProcessMemoryLimitMetricConfig{}, HotspotProcessMemoryTimeToLimitMetricConfig{}, HotspotProcessRunQueueTimeMetricConfig{}, HotspotProcessThreadMaxUtilizationMetricConfig{}, HotspotProcessWaitCausedMetricConfig{}, HotspotProcessWaitTimeMetricConfig{}, ProcessContextSwitchesMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessPagingFaultsMetricConfig{}, ProcessThreadCountMetricConfig{}, ResourceAttributeConfig{}))
 			require.Emptyf(t, diff, "Config mismatch (-expected +actual):\n%s", diff)
 		})
 	}
 }
+
+func TestHotspotCgroupCPUTimeMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().HotspotCgroupCPUTime
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []HotspotCgroupCPUTimeMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric hotspot.cgroup.cpu.time doesn't have an attribute invalid, valid attributes: [cpu.mode]")
+
+	cfg = DefaultMetricsConfig().HotspotCgroupCPUTime
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestHotspotCgroupPagingFaultsMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().HotspotCgroupPagingFaults
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []HotspotCgroupPagingFaultsMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric hotspot.cgroup.paging.faults doesn't have an attribute invalid, valid attributes: [system.paging.fault.type]")
+
+	cfg = DefaultMetricsConfig().HotspotCgroupPagingFaults
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestHotspotCgroupWaitTimeMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().HotspotCgroupWaitTime
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []HotspotCgroupWaitTimeMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric hotspot.cgroup.wait.time doesn't have an attribute invalid, valid attributes: [hotspot.aggressor.cgroup]")
+
+	cfg = DefaultMetricsConfig().HotspotCgroupWaitTime
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
 func TestHotspotHostDiagnosedMetricsConfig_Validate(t *testing.T) {
 	cfg := DefaultMetricsConfig().HotspotHostDiagnosed
 	require.NoError(t, cfg.Validate())
@@ -326,6 +431,7 @@ func TestResourceAttributesConfig(t *testing.T) {
 			name: "all_set",
 			want: ResourceAttributesConfig{
 				ContainerID:           ResourceAttributeConfig{Enabled: true},
+				HotspotCgroupPath:     ResourceAttributeConfig{Enabled: true},
 				K8sPodUID:             ResourceAttributeConfig{Enabled: true},
 				ProcessCreationTime:   ResourceAttributeConfig{Enabled: true},
 				ProcessExecutableName: ResourceAttributeConfig{Enabled: true},
@@ -338,6 +444,7 @@ func TestResourceAttributesConfig(t *testing.T) {
 			name: "none_set",
 			want: ResourceAttributesConfig{
 				ContainerID:           ResourceAttributeConfig{Enabled: false},
+				HotspotCgroupPath:     ResourceAttributeConfig{Enabled: false},
 				K8sPodUID:             ResourceAttributeConfig{Enabled: false},
 				ProcessCreationTime:   ResourceAttributeConfig{Enabled: false},
 				ProcessExecutableName: ResourceAttributeConfig{Enabled: false},

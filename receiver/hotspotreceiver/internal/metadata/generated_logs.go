@@ -379,6 +379,12 @@ func NewLogsBuilder(lbc LogsBuilderConfig, settings receiver.Settings) *LogsBuil
 	if lbc.ResourceAttributes.ContainerID.EventsExclude != nil {
 		lb.resourceAttributeExcludeFilter["container.id"] = filter.CreateFilter(lbc.ResourceAttributes.ContainerID.EventsExclude)
 	}
+	if lbc.ResourceAttributes.HotspotCgroupPath.EventsInclude != nil {
+		lb.resourceAttributeIncludeFilter["hotspot.cgroup.path"] = filter.CreateFilter(lbc.ResourceAttributes.HotspotCgroupPath.EventsInclude)
+	}
+	if lbc.ResourceAttributes.HotspotCgroupPath.EventsExclude != nil {
+		lb.resourceAttributeExcludeFilter["hotspot.cgroup.path"] = filter.CreateFilter(lbc.ResourceAttributes.HotspotCgroupPath.EventsExclude)
+	}
 	if lbc.ResourceAttributes.K8sPodUID.EventsInclude != nil {
 		lb.resourceAttributeIncludeFilter["k8s.pod.uid"] = filter.CreateFilter(lbc.ResourceAttributes.K8sPodUID.EventsInclude)
 	}

@@ -31,6 +31,7 @@ func TestLogsBuilderAppendLogRecord(t *testing.T) {
 
 	rb := lb.NewResourceBuilder()
 	rb.SetContainerID("container.id-val")
+	rb.SetHotspotCgroupPath("hotspot.cgroup.path-val")
 	rb.SetK8sPodUID("k8s.pod.uid-val")
 	rb.SetProcessCreationTime("process.creation.time-val")
 	rb.SetProcessExecutableName("process.executable.name-val")
@@ -159,6 +160,7 @@ func TestLogsBuilder(t *testing.T) {
 
 			rb := lb.NewResourceBuilder()
 			rb.SetContainerID("container.id-val")
+			rb.SetHotspotCgroupPath("hotspot.cgroup.path-val")
 			rb.SetK8sPodUID("k8s.pod.uid-val")
 			rb.SetProcessCreationTime("process.creation.time-val")
 			rb.SetProcessExecutableName("process.executable.name-val")

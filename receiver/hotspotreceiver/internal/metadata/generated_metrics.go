@@ -277,9 +277,39 @@ var MapAttributeSystemPagingFaultType = map[string]AttributeSystemPagingFaultTyp
 }
 
 var MetricsInfo = metricsInfo{
+	HotspotCgroupCPUThrottledTime: metricInfo{
+		Name: "hotspot.cgroup.cpu.throttled.time",
+	},
+	HotspotCgroupCPUTime: metricInfo{
+		Name:       "hotspot.cgroup.cpu.time",
+		Attributes: []string{"cpu.mode"},
+	},
+	HotspotCgroupMemoryLimit: metricInfo{
+		Name: "hotspot.cgroup.memory.limit",
+	},
+	HotspotCgroupMemoryUsage: metricInfo{
+		Name: "hotspot.cgroup.memory.usage",
+	},
+	HotspotCgroupPagingFaults: metricInfo{
+		Name:       "hotspot.cgroup.paging.faults",
+		Attributes: []string{"system.paging.fault.type"},
+	},
+	HotspotCgroupRunQueueTime: metricInfo{
+		Name: "hotspot.cgroup.run_queue.time",
+	},
+	HotspotCgroupWaitTime: metricInfo{
+		Name:       "hotspot.cgroup.wait.time",
+		Attributes: []string{"hotspot.aggressor.cgroup"},
+	},
 	HotspotHostDiagnosed: metricInfo{
 		Name:       "hotspot.host.diagnosed",
 		Attributes: []string{"hotspot.diagnosis"},
+	},
+	HotspotHostOtherCPUTime: metricInfo{
+		Name: "hotspot.host.other.cpu.time",
+	},
+	HotspotHostOtherMemoryUsage: metricInfo{
+		Name: "hotspot.host.other.memory.usage",
 	},
 	HotspotHostShortLivedCPUTime: metricInfo{
 		Name:       "hotspot.host.short_lived.cpu.time",
@@ -339,7 +369,16 @@ var MetricsInfo = metricsInfo{
 }
 
 type metricsInfo struct {
+	HotspotCgroupCPUThrottledTime      metricInfo
+	HotspotCgroupCPUTime               metricInfo
+	HotspotCgroupMemoryLimit           metricInfo
+	HotspotCgroupMemoryUsage           metricInfo
+	HotspotCgroupPagingFaults          metricInfo
+	HotspotCgroupRunQueueTime          metricInfo
+	HotspotCgroupWaitTime              metricInfo
 	HotspotHostDiagnosed               metricInfo
+	HotspotHostOtherCPUTime            metricInfo
+	HotspotHostOtherMemoryUsage        metricInfo
 	HotspotHostShortLivedCPUTime       metricInfo
 	HotspotProcessCPUThrottledTime     metricInfo
 	HotspotProcessDiagnosis            metricInfo
@@ -361,6 +400,485 @@ type metricsInfo struct {
 type metricInfo struct {
 	Name       string
 	Attributes []string
+}
+
+type metricHotspotCgroupCPUThrottledTime struct {
+	data     pmetric.Metric                            // data buffer for generated metric.
+	config   HotspotCgroupCPUThrottledTimeMetricConfig // metric config provided by user.
+	capacity int                                       // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.cgroup.cpu.throttled.time metric with initial data.
+func (m *metricHotspotCgroupCPUThrottledTime) init() {
+	m.data.SetName("hotspot.cgroup.cpu.throttled.time")
+	m.data.SetDescription("Time the CPU quotas of the control group and of those above held these back, over all CPUs, since the group was first seen.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricHotspotCgroupCPUThrottledTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotCgroupCPUThrottledTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotCgroupCPUThrottledTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotCgroupCPUThrottledTime(cfg HotspotCgroupCPUThrottledTimeMetricConfig) metricHotspotCgroupCPUThrottledTime {
+	m := metricHotspotCgroupCPUThrottledTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotCgroupCPUTime struct {
+	data          pmetric.Metric                   // data buffer for generated metric.
+	config        HotspotCgroupCPUTimeMetricConfig // metric config provided by user.
+	capacity      int                              // max observed number of data points added to the metric.
+	aggDataPoints []float64                        // slice containing number of aggregated datapoints at each index
+}
+
+// init fills hotspot.cgroup.cpu.time metric with initial data.
+func (m *metricHotspotCgroupCPUTime) init() {
+	m.data.SetName("hotspot.cgroup.cpu.time")
+	m.data.SetDescription("CPU time of the processes in the control group since it was first seen, those that have exited included.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricHotspotCgroupCPUTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, cpuModeAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, HotspotCgroupCPUTimeMetricAttributeKeyCPUMode) {
+		dp.Attributes().PutStr("cpu.mode", cpuModeAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetDoubleValue(dpi.DoubleValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.DoubleValue() > val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.DoubleValue() < val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetDoubleValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotCgroupCPUTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotCgroupCPUTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetDoubleValue(m.data.Sum().DataPoints().At(i).DoubleValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotCgroupCPUTime(cfg HotspotCgroupCPUTimeMetricConfig) metricHotspotCgroupCPUTime {
+	m := metricHotspotCgroupCPUTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotCgroupMemoryLimit struct {
+	data     pmetric.Metric                       // data buffer for generated metric.
+	config   HotspotCgroupMemoryLimitMetricConfig // metric config provided by user.
+	capacity int                                  // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.cgroup.memory.limit metric with initial data.
+func (m *metricHotspotCgroupMemoryLimit) init() {
+	m.data.SetName("hotspot.cgroup.memory.limit")
+	m.data.SetDescription("The smallest memory limit of the control group and of those above.")
+	m.data.SetUnit("By")
+	m.data.SetEmptyGauge()
+}
+
+func (m *metricHotspotCgroupMemoryLimit) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Gauge().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotCgroupMemoryLimit) updateCapacity() {
+	if m.data.Gauge().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Gauge().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotCgroupMemoryLimit) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Gauge().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotCgroupMemoryLimit(cfg HotspotCgroupMemoryLimitMetricConfig) metricHotspotCgroupMemoryLimit {
+	m := metricHotspotCgroupMemoryLimit{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotCgroupMemoryUsage struct {
+	data     pmetric.Metric                       // data buffer for generated metric.
+	config   HotspotCgroupMemoryUsageMetricConfig // metric config provided by user.
+	capacity int                                  // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.cgroup.memory.usage metric with initial data.
+func (m *metricHotspotCgroupMemoryUsage) init() {
+	m.data.SetName("hotspot.cgroup.memory.usage")
+	m.data.SetDescription("Resident set size of the processes in the control group.")
+	m.data.SetUnit("By")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(false)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricHotspotCgroupMemoryUsage) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotCgroupMemoryUsage) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotCgroupMemoryUsage) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotCgroupMemoryUsage(cfg HotspotCgroupMemoryUsageMetricConfig) metricHotspotCgroupMemoryUsage {
+	m := metricHotspotCgroupMemoryUsage{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotCgroupPagingFaults struct {
+	data          pmetric.Metric                        // data buffer for generated metric.
+	config        HotspotCgroupPagingFaultsMetricConfig // metric config provided by user.
+	capacity      int                                   // max observed number of data points added to the metric.
+	aggDataPoints []int64                               // slice containing number of aggregated datapoints at each index
+}
+
+// init fills hotspot.cgroup.paging.faults metric with initial data.
+func (m *metricHotspotCgroupPagingFaults) init() {
+	m.data.SetName("hotspot.cgroup.paging.faults")
+	m.data.SetDescription("Number of page faults of the processes in the control group since it was first seen.")
+	m.data.SetUnit("{fault}")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricHotspotCgroupPagingFaults) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, systemPagingFaultTypeAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, HotspotCgroupPagingFaultsMetricAttributeKeySystemPagingFaultType) {
+		dp.Attributes().PutStr("system.paging.fault.type", systemPagingFaultTypeAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotCgroupPagingFaults) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotCgroupPagingFaults) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetIntValue(m.data.Sum().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotCgroupPagingFaults(cfg HotspotCgroupPagingFaultsMetricConfig) metricHotspotCgroupPagingFaults {
+	m := metricHotspotCgroupPagingFaults{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotCgroupRunQueueTime struct {
+	data     pmetric.Metric                        // data buffer for generated metric.
+	config   HotspotCgroupRunQueueTimeMetricConfig // metric config provided by user.
+	capacity int                                   // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.cgroup.run_queue.time metric with initial data.
+func (m *metricHotspotCgroupRunQueueTime) init() {
+	m.data.SetName("hotspot.cgroup.run_queue.time")
+	m.data.SetDescription("Time the threads in the control group were runnable but waited for a CPU, since it was first seen.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricHotspotCgroupRunQueueTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotCgroupRunQueueTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotCgroupRunQueueTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotCgroupRunQueueTime(cfg HotspotCgroupRunQueueTimeMetricConfig) metricHotspotCgroupRunQueueTime {
+	m := metricHotspotCgroupRunQueueTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotCgroupWaitTime struct {
+	data          pmetric.Metric                    // data buffer for generated metric.
+	config        HotspotCgroupWaitTimeMetricConfig // metric config provided by user.
+	capacity      int                               // max observed number of data points added to the metric.
+	aggDataPoints []float64                         // slice containing number of aggregated datapoints at each index
+}
+
+// init fills hotspot.cgroup.wait.time metric with initial data.
+func (m *metricHotspotCgroupWaitTime) init() {
+	m.data.SetName("hotspot.cgroup.wait.time")
+	m.data.SetDescription("Time processes in the control group waited for a CPU while those of another group ran.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	m.data.Sum().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricHotspotCgroupWaitTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, hotspotAggressorCgroupAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, HotspotCgroupWaitTimeMetricAttributeKeyHotspotAggressorCgroup) {
+		dp.Attributes().PutStr("hotspot.aggressor.cgroup", hotspotAggressorCgroupAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Sum().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetDoubleValue(dpi.DoubleValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.DoubleValue() > val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.DoubleValue() < val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetDoubleValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotCgroupWaitTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotCgroupWaitTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Sum().DataPoints().At(i).SetDoubleValue(m.data.Sum().DataPoints().At(i).DoubleValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotCgroupWaitTime(cfg HotspotCgroupWaitTimeMetricConfig) metricHotspotCgroupWaitTime {
+	m := metricHotspotCgroupWaitTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
 }
 
 type metricHotspotHostDiagnosed struct {
@@ -444,6 +962,110 @@ func (m *metricHotspotHostDiagnosed) emit(metrics pmetric.MetricSlice) {
 
 func newMetricHotspotHostDiagnosed(cfg HotspotHostDiagnosedMetricConfig) metricHotspotHostDiagnosed {
 	m := metricHotspotHostDiagnosed{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotHostOtherCPUTime struct {
+	data     pmetric.Metric                      // data buffer for generated metric.
+	config   HotspotHostOtherCPUTimeMetricConfig // metric config provided by user.
+	capacity int                                 // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.host.other.cpu.time metric with initial data.
+func (m *metricHotspotHostOtherCPUTime) init() {
+	m.data.SetName("hotspot.host.other.cpu.time")
+	m.data.SetDescription("CPU time of the processes that are not exported, in the windows in which they are not.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricHotspotHostOtherCPUTime) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotHostOtherCPUTime) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotHostOtherCPUTime) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotHostOtherCPUTime(cfg HotspotHostOtherCPUTimeMetricConfig) metricHotspotHostOtherCPUTime {
+	m := metricHotspotHostOtherCPUTime{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricHotspotHostOtherMemoryUsage struct {
+	data     pmetric.Metric                          // data buffer for generated metric.
+	config   HotspotHostOtherMemoryUsageMetricConfig // metric config provided by user.
+	capacity int                                     // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.host.other.memory.usage metric with initial data.
+func (m *metricHotspotHostOtherMemoryUsage) init() {
+	m.data.SetName("hotspot.host.other.memory.usage")
+	m.data.SetDescription("Resident set size of all processes that are not exported.")
+	m.data.SetUnit("By")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(false)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricHotspotHostOtherMemoryUsage) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetIntValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotHostOtherMemoryUsage) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotHostOtherMemoryUsage) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotHostOtherMemoryUsage(cfg HotspotHostOtherMemoryUsageMetricConfig) metricHotspotHostOtherMemoryUsage {
+	m := metricHotspotHostOtherMemoryUsage{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -1558,7 +2180,16 @@ type MetricsBuilder struct {
 	buildInfo                                component.BuildInfo  // contains version information.
 	resourceAttributeIncludeFilter           map[string]filter.Filter
 	resourceAttributeExcludeFilter           map[string]filter.Filter
+	metricHotspotCgroupCPUThrottledTime      metricHotspotCgroupCPUThrottledTime
+	metricHotspotCgroupCPUTime               metricHotspotCgroupCPUTime
+	metricHotspotCgroupMemoryLimit           metricHotspotCgroupMemoryLimit
+	metricHotspotCgroupMemoryUsage           metricHotspotCgroupMemoryUsage
+	metricHotspotCgroupPagingFaults          metricHotspotCgroupPagingFaults
+	metricHotspotCgroupRunQueueTime          metricHotspotCgroupRunQueueTime
+	metricHotspotCgroupWaitTime              metricHotspotCgroupWaitTime
 	metricHotspotHostDiagnosed               metricHotspotHostDiagnosed
+	metricHotspotHostOtherCPUTime            metricHotspotHostOtherCPUTime
+	metricHotspotHostOtherMemoryUsage        metricHotspotHostOtherMemoryUsage
 	metricHotspotHostShortLivedCPUTime       metricHotspotHostShortLivedCPUTime
 	metricHotspotProcessCPUThrottledTime     metricHotspotProcessCPUThrottledTime
 	metricHotspotProcessDiagnosis            metricHotspotProcessDiagnosis
@@ -1600,7 +2231,16 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		startTime:                                pcommon.NewTimestampFromTime(time.Now()),
 		metricsBuffer:                            pmetric.NewMetrics(),
 		buildInfo:                                settings.BuildInfo,
+		metricHotspotCgroupCPUThrottledTime:      newMetricHotspotCgroupCPUThrottledTime(mbc.Metrics.HotspotCgroupCPUThrottledTime),
+		metricHotspotCgroupCPUTime:               newMetricHotspotCgroupCPUTime(mbc.Metrics.HotspotCgroupCPUTime),
+		metricHotspotCgroupMemoryLimit:           newMetricHotspotCgroupMemoryLimit(mbc.Metrics.HotspotCgroupMemoryLimit),
+		metricHotspotCgroupMemoryUsage:           newMetricHotspotCgroupMemoryUsage(mbc.Metrics.HotspotCgroupMemoryUsage),
+		metricHotspotCgroupPagingFaults:          newMetricHotspotCgroupPagingFaults(mbc.Metrics.HotspotCgroupPagingFaults),
+		metricHotspotCgroupRunQueueTime:          newMetricHotspotCgroupRunQueueTime(mbc.Metrics.HotspotCgroupRunQueueTime),
+		metricHotspotCgroupWaitTime:              newMetricHotspotCgroupWaitTime(mbc.Metrics.HotspotCgroupWaitTime),
 		metricHotspotHostDiagnosed:               newMetricHotspotHostDiagnosed(mbc.Metrics.HotspotHostDiagnosed),
+		metricHotspotHostOtherCPUTime:            newMetricHotspotHostOtherCPUTime(mbc.Metrics.HotspotHostOtherCPUTime),
+		metricHotspotHostOtherMemoryUsage:        newMetricHotspotHostOtherMemoryUsage(mbc.Metrics.HotspotHostOtherMemoryUsage),
 		metricHotspotHostShortLivedCPUTime:       newMetricHotspotHostShortLivedCPUTime(mbc.Metrics.HotspotHostShortLivedCPUTime),
 		metricHotspotProcessCPUThrottledTime:     newMetricHotspotProcessCPUThrottledTime(mbc.Metrics.HotspotProcessCPUThrottledTime),
 		metricHotspotProcessDiagnosis:            newMetricHotspotProcessDiagnosis(mbc.Metrics.HotspotProcessDiagnosis),
@@ -1625,6 +2265,12 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 	}
 	if mbc.ResourceAttributes.ContainerID.MetricsExclude != nil {
 		mb.resourceAttributeExcludeFilter["container.id"] = filter.CreateFilter(mbc.ResourceAttributes.ContainerID.MetricsExclude)
+	}
+	if mbc.ResourceAttributes.HotspotCgroupPath.MetricsInclude != nil {
+		mb.resourceAttributeIncludeFilter["hotspot.cgroup.path"] = filter.CreateFilter(mbc.ResourceAttributes.HotspotCgroupPath.MetricsInclude)
+	}
+	if mbc.ResourceAttributes.HotspotCgroupPath.MetricsExclude != nil {
+		mb.resourceAttributeExcludeFilter["hotspot.cgroup.path"] = filter.CreateFilter(mbc.ResourceAttributes.HotspotCgroupPath.MetricsExclude)
 	}
 	if mbc.ResourceAttributes.K8sPodUID.MetricsInclude != nil {
 		mb.resourceAttributeIncludeFilter["k8s.pod.uid"] = filter.CreateFilter(mbc.ResourceAttributes.K8sPodUID.MetricsInclude)
@@ -1732,7 +2378,16 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	ils.Scope().SetName(ScopeName)
 	ils.Scope().SetVersion(mb.buildInfo.Version)
 	ils.Metrics().EnsureCapacity(mb.metricsCapacity)
+	mb.metricHotspotCgroupCPUThrottledTime.emit(ils.Metrics())
+	mb.metricHotspotCgroupCPUTime.emit(ils.Metrics())
+	mb.metricHotspotCgroupMemoryLimit.emit(ils.Metrics())
+	mb.metricHotspotCgroupMemoryUsage.emit(ils.Metrics())
+	mb.metricHotspotCgroupPagingFaults.emit(ils.Metrics())
+	mb.metricHotspotCgroupRunQueueTime.emit(ils.Metrics())
+	mb.metricHotspotCgroupWaitTime.emit(ils.Metrics())
 	mb.metricHotspotHostDiagnosed.emit(ils.Metrics())
+	mb.metricHotspotHostOtherCPUTime.emit(ils.Metrics())
+	mb.metricHotspotHostOtherMemoryUsage.emit(ils.Metrics())
 	mb.metricHotspotHostShortLivedCPUTime.emit(ils.Metrics())
 	mb.metricHotspotProcessCPUThrottledTime.emit(ils.Metrics())
 	mb.metricHotspotProcessDiagnosis.emit(ils.Metrics())
@@ -1780,9 +2435,54 @@ func (mb *MetricsBuilder) Emit(options ...ResourceMetricsOption) pmetric.Metrics
 	return metrics
 }
 
+// RecordHotspotCgroupCPUThrottledTimeDataPoint adds a data point to hotspot.cgroup.cpu.throttled.time metric.
+func (mb *MetricsBuilder) RecordHotspotCgroupCPUThrottledTimeDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricHotspotCgroupCPUThrottledTime.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordHotspotCgroupCPUTimeDataPoint adds a data point to hotspot.cgroup.cpu.time metric.
+func (mb *MetricsBuilder) RecordHotspotCgroupCPUTimeDataPoint(ts pcommon.Timestamp, val float64, cpuModeAttributeValue AttributeCPUMode) {
+	mb.metricHotspotCgroupCPUTime.recordDataPoint(mb.startTime, ts, val, cpuModeAttributeValue.String())
+}
+
+// RecordHotspotCgroupMemoryLimitDataPoint adds a data point to hotspot.cgroup.memory.limit metric.
+func (mb *MetricsBuilder) RecordHotspotCgroupMemoryLimitDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricHotspotCgroupMemoryLimit.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordHotspotCgroupMemoryUsageDataPoint adds a data point to hotspot.cgroup.memory.usage metric.
+func (mb *MetricsBuilder) RecordHotspotCgroupMemoryUsageDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricHotspotCgroupMemoryUsage.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordHotspotCgroupPagingFaultsDataPoint adds a data point to hotspot.cgroup.paging.faults metric.
+func (mb *MetricsBuilder) RecordHotspotCgroupPagingFaultsDataPoint(ts pcommon.Timestamp, val int64, systemPagingFaultTypeAttributeValue AttributeSystemPagingFaultType) {
+	mb.metricHotspotCgroupPagingFaults.recordDataPoint(mb.startTime, ts, val, systemPagingFaultTypeAttributeValue.String())
+}
+
+// RecordHotspotCgroupRunQueueTimeDataPoint adds a data point to hotspot.cgroup.run_queue.time metric.
+func (mb *MetricsBuilder) RecordHotspotCgroupRunQueueTimeDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricHotspotCgroupRunQueueTime.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordHotspotCgroupWaitTimeDataPoint adds a data point to hotspot.cgroup.wait.time metric.
+func (mb *MetricsBuilder) RecordHotspotCgroupWaitTimeDataPoint(ts pcommon.Timestamp, val float64, hotspotAggressorCgroupAttributeValue string) {
+	mb.metricHotspotCgroupWaitTime.recordDataPoint(mb.startTime, ts, val, hotspotAggressorCgroupAttributeValue)
+}
+
 // RecordHotspotHostDiagnosedDataPoint adds a data point to hotspot.host.diagnosed metric.
 func (mb *MetricsBuilder) RecordHotspotHostDiagnosedDataPoint(ts pcommon.Timestamp, val int64, hotspotDiagnosisAttributeValue AttributeHotspotDiagnosis) {
 	mb.metricHotspotHostDiagnosed.recordDataPoint(mb.startTime, ts, val, hotspotDiagnosisAttributeValue.String())
+}
+
+// RecordHotspotHostOtherCPUTimeDataPoint adds a data point to hotspot.host.other.cpu.time metric.
+func (mb *MetricsBuilder) RecordHotspotHostOtherCPUTimeDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricHotspotHostOtherCPUTime.recordDataPoint(mb.startTime, ts, val)
+}
+
+// RecordHotspotHostOtherMemoryUsageDataPoint adds a data point to hotspot.host.other.memory.usage metric.
+func (mb *MetricsBuilder) RecordHotspotHostOtherMemoryUsageDataPoint(ts pcommon.Timestamp, val int64) {
+	mb.metricHotspotHostOtherMemoryUsage.recordDataPoint(mb.startTime, ts, val)
 }
 
 // RecordHotspotHostShortLivedCPUTimeDataPoint adds a data point to hotspot.host.short_lived.cpu.time metric.

@@ -67,6 +67,9 @@ func TestMetricsBuilder(t *testing.T) {
 			settings.Logger = zap.New(observedZapCore)
 			mb := NewMetricsBuilder(loadMetricsBuilderConfig(t, tt.name), settings, WithStartTime(start))
 			aggMap := make(map[string]string) // contains the aggregation strategies for each metric name
+			aggMap["hotspot.cgroup.cpu.time"] = mb.metricHotspotCgroupCPUTime.config.AggregationStrategy
+			aggMap["hotspot.cgroup.paging.faults"] = mb.metricHotspotCgroupPagingFaults.config.AggregationStrategy
+			aggMap["hotspot.cgroup.wait.time"] = mb.metricHotspotCgroupWaitTime.config.AggregationStrategy
 			aggMap["hotspot.host.diagnosed"] = mb.metricHotspotHostDiagnosed.config.AggregationStrategy
 			aggMap["hotspot.host.short_lived.cpu.time"] = mb.metricHotspotHostShortLivedCPUTime.config.AggregationStrategy
 			aggMap["hotspot.process.diagnosis"] = mb.metricHotspotProcessDiagnosis.config.AggregationStrategy
@@ -85,10 +88,46 @@ func TestMetricsBuilder(t *testing.T) {
 			allMetricsCount := 0
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordHotspotCgroupCPUThrottledTimeDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotCgroupCPUTimeDataPoint(ts, 1, AttributeCPUModeUser)
+			if tt.name == "reaggregate_set" {
+				mb.RecordHotspotCgroupCPUTimeDataPoint(ts, 3, AttributeCPUModeSystem)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotCgroupMemoryLimitDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotCgroupMemoryUsageDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotCgroupPagingFaultsDataPoint(ts, 1, AttributeSystemPagingFaultTypeMinor)
+			if tt.name == "reaggregate_set" {
+				mb.RecordHotspotCgroupPagingFaultsDataPoint(ts, 3, AttributeSystemPagingFaultTypeMajor)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotCgroupRunQueueTimeDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotCgroupWaitTimeDataPoint(ts, 1, "hotspot.aggressor.cgroup-val")
+			if tt.name == "reaggregate_set" {
+				mb.RecordHotspotCgroupWaitTimeDataPoint(ts, 3, "hotspot.aggressor.cgroup-val-2")
+			}
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordHotspotHostDiagnosedDataPoint(ts, 1, AttributeHotspotDiagnosisCPUBound)
 			if tt.name == "reaggregate_set" {
 				mb.RecordHotspotHostDiagnosedDataPoint(ts, 3, AttributeHotspotDiagnosisForkStorm)
 			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotHostOtherCPUTimeDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordHotspotHostOtherMemoryUsageDataPoint(ts, 1)
 			defaultMetricsCount++
 			allMetricsCount++
 			mb.RecordHotspotHostShortLivedCPUTimeDataPoint(ts, 1, "process.executable.name-val")
@@ -161,6 +200,7 @@ func TestMetricsBuilder(t *testing.T) {
 
 			rb := mb.NewResourceBuilder()
 			rb.SetContainerID("container.id-val")
+			rb.SetHotspotCgroupPath("hotspot.cgroup.path-val")
 			rb.SetK8sPodUID("k8s.pod.uid-val")
 			rb.SetProcessCreationTime("process.creation.time-val")
 			rb.SetProcessExecutableName("process.executable.name-val")
@@ -170,6 +210,9 @@ func TestMetricsBuilder(t *testing.T) {
 			res := rb.Emit()
 			metrics := mb.Emit(WithResource(res))
 			if tt.name == "reaggregate_set" {
+				assert.Empty(t, mb.metricHotspotCgroupCPUTime.aggDataPoints)
+				assert.Empty(t, mb.metricHotspotCgroupPagingFaults.aggDataPoints)
+				assert.Empty(t, mb.metricHotspotCgroupWaitTime.aggDataPoints)
 				assert.Empty(t, mb.metricHotspotHostDiagnosed.aggDataPoints)
 				assert.Empty(t, mb.metricHotspotHostShortLivedCPUTime.aggDataPoints)
 				assert.Empty(t, mb.metricHotspotProcessDiagnosis.aggDataPoints)
@@ -205,6 +248,192 @@ func TestMetricsBuilder(t *testing.T) {
 			validatedMetrics := make(map[string]bool)
 			for _, mi := range allMetricsList {
 				switch mi.Name() {
+				case "hotspot.cgroup.cpu.throttled.time":
+					assert.False(t, validatedMetrics["hotspot.cgroup.cpu.throttled.time"], "Found a duplicate in the metrics slice: hotspot.cgroup.cpu.throttled.time")
+					validatedMetrics["hotspot.cgroup.cpu.throttled.time"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "Time the CPU quotas of the control group and of those above held these back, over all CPUs, since the group was first seen.", mi.Description())
+					assert.Equal(t, "s", mi.Unit())
+					assert.True(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+				case "hotspot.cgroup.cpu.time":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["hotspot.cgroup.cpu.time"], "Found a duplicate in the metrics slice: hotspot.cgroup.cpu.time")
+						validatedMetrics["hotspot.cgroup.cpu.time"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "CPU time of the processes in the control group since it was first seen, those that have exited included.", mi.Description())
+						assert.Equal(t, "s", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						cpuModeAttrVal, ok := dp.Attributes().Get("cpu.mode")
+						assert.True(t, ok)
+						assert.Equal(t, "user", cpuModeAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["hotspot.cgroup.cpu.time"], "Found a duplicate in the metrics slice: hotspot.cgroup.cpu.time")
+						validatedMetrics["hotspot.cgroup.cpu.time"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "CPU time of the processes in the control group since it was first seen, those that have exited included.", mi.Description())
+						assert.Equal(t, "s", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						switch aggMap["hotspot.cgroup.cpu.time"] {
+						case "sum":
+							assert.InDelta(t, float64(4), dp.DoubleValue(), 0.01)
+						case "avg":
+							assert.InDelta(t, float64(2), dp.DoubleValue(), 0.01)
+						case "min":
+							assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						case "max":
+							assert.InDelta(t, float64(3), dp.DoubleValue(), 0.01)
+						}
+						_, ok := dp.Attributes().Get("cpu.mode")
+						assert.False(t, ok)
+					}
+				case "hotspot.cgroup.memory.limit":
+					assert.False(t, validatedMetrics["hotspot.cgroup.memory.limit"], "Found a duplicate in the metrics slice: hotspot.cgroup.memory.limit")
+					validatedMetrics["hotspot.cgroup.memory.limit"] = true
+					assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+					assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+					assert.Equal(t, "The smallest memory limit of the control group and of those above.", mi.Description())
+					assert.Equal(t, "By", mi.Unit())
+					dp := mi.Gauge().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+				case "hotspot.cgroup.memory.usage":
+					assert.False(t, validatedMetrics["hotspot.cgroup.memory.usage"], "Found a duplicate in the metrics slice: hotspot.cgroup.memory.usage")
+					validatedMetrics["hotspot.cgroup.memory.usage"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "Resident set size of the processes in the control group.", mi.Description())
+					assert.Equal(t, "By", mi.Unit())
+					assert.False(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
+				case "hotspot.cgroup.paging.faults":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["hotspot.cgroup.paging.faults"], "Found a duplicate in the metrics slice: hotspot.cgroup.paging.faults")
+						validatedMetrics["hotspot.cgroup.paging.faults"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Number of page faults of the processes in the control group since it was first seen.", mi.Description())
+						assert.Equal(t, "{fault}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						systemPagingFaultTypeAttrVal, ok := dp.Attributes().Get("system.paging.fault.type")
+						assert.True(t, ok)
+						assert.Equal(t, "minor", systemPagingFaultTypeAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["hotspot.cgroup.paging.faults"], "Found a duplicate in the metrics slice: hotspot.cgroup.paging.faults")
+						validatedMetrics["hotspot.cgroup.paging.faults"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Number of page faults of the processes in the control group since it was first seen.", mi.Description())
+						assert.Equal(t, "{fault}", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["hotspot.cgroup.paging.faults"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("system.paging.fault.type")
+						assert.False(t, ok)
+					}
+				case "hotspot.cgroup.run_queue.time":
+					assert.False(t, validatedMetrics["hotspot.cgroup.run_queue.time"], "Found a duplicate in the metrics slice: hotspot.cgroup.run_queue.time")
+					validatedMetrics["hotspot.cgroup.run_queue.time"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "Time the threads in the control group were runnable but waited for a CPU, since it was first seen.", mi.Description())
+					assert.Equal(t, "s", mi.Unit())
+					assert.True(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+				case "hotspot.cgroup.wait.time":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["hotspot.cgroup.wait.time"], "Found a duplicate in the metrics slice: hotspot.cgroup.wait.time")
+						validatedMetrics["hotspot.cgroup.wait.time"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Time processes in the control group waited for a CPU while those of another group ran.", mi.Description())
+						assert.Equal(t, "s", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						hotspotAggressorCgroupAttrVal, ok := dp.Attributes().Get("hotspot.aggressor.cgroup")
+						assert.True(t, ok)
+						assert.Equal(t, "hotspot.aggressor.cgroup-val", hotspotAggressorCgroupAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["hotspot.cgroup.wait.time"], "Found a duplicate in the metrics slice: hotspot.cgroup.wait.time")
+						validatedMetrics["hotspot.cgroup.wait.time"] = true
+						assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+						assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+						assert.Equal(t, "Time processes in the control group waited for a CPU while those of another group ran.", mi.Description())
+						assert.Equal(t, "s", mi.Unit())
+						assert.True(t, mi.Sum().IsMonotonic())
+						assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+						dp := mi.Sum().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						switch aggMap["hotspot.cgroup.wait.time"] {
+						case "sum":
+							assert.InDelta(t, float64(4), dp.DoubleValue(), 0.01)
+						case "avg":
+							assert.InDelta(t, float64(2), dp.DoubleValue(), 0.01)
+						case "min":
+							assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						case "max":
+							assert.InDelta(t, float64(3), dp.DoubleValue(), 0.01)
+						}
+						_, ok := dp.Attributes().Get("hotspot.aggressor.cgroup")
+						assert.False(t, ok)
+					}
 				case "hotspot.host.diagnosed":
 					if tt.name != "reaggregate_set" {
 						assert.False(t, validatedMetrics["hotspot.host.diagnosed"], "Found a duplicate in the metrics slice: hotspot.host.diagnosed")
@@ -245,6 +474,34 @@ func TestMetricsBuilder(t *testing.T) {
 						_, ok := dp.Attributes().Get("hotspot.diagnosis")
 						assert.False(t, ok)
 					}
+				case "hotspot.host.other.cpu.time":
+					assert.False(t, validatedMetrics["hotspot.host.other.cpu.time"], "Found a duplicate in the metrics slice: hotspot.host.other.cpu.time")
+					validatedMetrics["hotspot.host.other.cpu.time"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "CPU time of the processes that are not exported, in the windows in which they are not.", mi.Description())
+					assert.Equal(t, "s", mi.Unit())
+					assert.True(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+				case "hotspot.host.other.memory.usage":
+					assert.False(t, validatedMetrics["hotspot.host.other.memory.usage"], "Found a duplicate in the metrics slice: hotspot.host.other.memory.usage")
+					validatedMetrics["hotspot.host.other.memory.usage"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "Resident set size of all processes that are not exported.", mi.Description())
+					assert.Equal(t, "By", mi.Unit())
+					assert.False(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+					assert.Equal(t, int64(1), dp.IntValue())
 				case "hotspot.host.short_lived.cpu.time":
 					if tt.name != "reaggregate_set" {
 						assert.False(t, validatedMetrics["hotspot.host.short_lived.cpu.time"], "Found a duplicate in the metrics slice: hotspot.host.short_lived.cpu.time")

@@ -28,6 +28,13 @@ func (rb *ResourceBuilder) SetContainerID(val string) {
 	}
 }
 
+// SetHotspotCgroupPath sets provided value as "hotspot.cgroup.path" attribute.
+func (rb *ResourceBuilder) SetHotspotCgroupPath(val string) {
+	if rb.config.HotspotCgroupPath.Enabled {
+		rb.res.Attributes().PutStr("hotspot.cgroup.path", val)
+	}
+}
+
 // SetK8sPodUID sets provided value as "k8s.pod.uid" attribute.
 func (rb *ResourceBuilder) SetK8sPodUID(val string) {
 	if rb.config.K8sPodUID.Enabled {

@@ -32,6 +32,7 @@ type TelemetryBuilder struct {
 	HotspotLost              metric.Int64Counter
 	HotspotLostTime          metric.Float64Counter
 	HotspotProcessesExported metric.Int64Gauge
+	HotspotProcessesLeftOut  metric.Int64Gauge
 	HotspotProgramsAttached  metric.Int64Gauge
 	HotspotUnattributedRatio metric.Float64Gauge
 }
@@ -99,6 +100,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.HotspotProcessesExported, err = builder.meter.Int64Gauge(
 		"otelcol_hotspot_processes_exported",
 		metric.WithDescription("Processes whose metrics the last window exported. [Development]"),
+		metric.WithUnit("{process}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.HotspotProcessesLeftOut, err = builder.meter.Int64Gauge(
+		"otelcol_hotspot_processes_left_out",
+		metric.WithDescription("Processes of the last window that were not exported; what they used is in the host's sums. [Development]"),
 		metric.WithUnit("{process}"),
 	)
 	errs = errors.Join(errs, err)

@@ -25,6 +25,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.HotspotLost.Add(context.Background(), 1)
 	tb.HotspotLostTime.Add(context.Background(), 1)
 	tb.HotspotProcessesExported.Record(context.Background(), 1)
+	tb.HotspotProcessesLeftOut.Record(context.Background(), 1)
 	tb.HotspotProgramsAttached.Record(context.Background(), 1)
 	tb.HotspotUnattributedRatio.Record(context.Background(), 1)
 	AssertEqualHotspotCensusDuration(t, testTel,
@@ -43,6 +44,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[float64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualHotspotProcessesExported(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualHotspotProcessesLeftOut(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualHotspotProgramsAttached(t, testTel,
