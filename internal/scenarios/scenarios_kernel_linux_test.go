@@ -146,7 +146,7 @@ const crowd = 0.25
 // was. What was said meanwhile beside other load is not judged.
 func (h *theatre) awaitCalm(st *stage) time.Time {
 	st.Helper()
-	const windows = 10
+	const windows = 5
 	came := len(h.ended())
 	st.eventually(func() bool {
 		all := h.ended()
