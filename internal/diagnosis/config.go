@@ -56,8 +56,8 @@ type StarvedConfig struct {
 	// MinWaitPerRun is the wait of the most delayed thread for each time it ran. A
 	// task that wakes up waits for the end of another's slice, as anybody does.
 	MinWaitPerRun time.Duration `mapstructure:"min_wait_per_run"`
-	// MinWaitShare is that wait as a share of the time the process wanted to run:
-	// that wait and its CPU time, 0 to 1.
+	// MinWaitShare is that wait as a share of the time its threads wanted to run,
+	// 0 to 1: that wait, their wait for each other, and their CPU time.
 	MinWaitShare float64 `mapstructure:"min_wait_share"`
 }
 
@@ -68,8 +68,8 @@ type NoisyNeighborConfig struct {
 	MinCores float64 `mapstructure:"min_cores"`
 	// MinVictimShare is its share of the wait of a starved process, 0 to 1.
 	MinVictimShare float64 `mapstructure:"min_victim_share"`
-	// MaxOwnWaitShare is its own wait as a share of the time it wanted to run, 0
-	// to 1. It must be less held up than its victim, too.
+	// MaxOwnWaitShare is its own wait behind other processes as a share of the time
+	// its threads wanted to run, 0 to 1. It must be less held up than its victim, too.
 	MaxOwnWaitShare float64 `mapstructure:"max_own_wait_share"`
 }
 

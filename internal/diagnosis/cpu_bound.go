@@ -32,7 +32,7 @@ func (c *CPUBoundConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 			thread = fmt.Sprintf("its busiest thread (%d)", w.Busiest.TID)
 		}
 		sentence = fmt.Sprintf("%s is limited by the CPU: %s ran for %.1f s of the last %.1f s",
-			named(w.Process), thread, w.Busiest.CPU.Seconds(), length)
+			named(w.Process), thread, max(w.Busiest.CPU, 0).Seconds(), length)
 		if wait := w.Busiest.RunQueue.Seconds(); wait >= 0.05*length {
 			sentence += fmt.Sprintf(" and waited %.1f s for a CPU", wait)
 		}

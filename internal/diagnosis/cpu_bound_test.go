@@ -113,6 +113,10 @@ func TestCPUBoundSentences(t *testing.T) {
 			},
 			want: "postgres (812) is limited by the CPU: it ran for 4.7 s of the last 5.0 s and waited 0.2 s for a CPU",
 		},
+		"no time below zero, should a counter go back": {
+			change: func(w *sampler.Window) { w.Busiest.CPU, w.Busiest.RunQueue = -time.Second, 6*time.Second },
+			want:   "postgres (812) is limited by the CPU: it ran for 0.0 s of the last 5.0 s and waited 6.0 s for a CPU",
+		},
 		"the share of the host, where no thread stands out": {
 			change: func(w *sampler.Window) { w.Used.User = 12 * time.Second },
 			want:   "postgres (812) is limited by the CPU: it used 2.4 of the host's 4 CPUs over the last 5.0 s",

@@ -15,6 +15,11 @@ const faultsPerFork = 1000
 // the disk, while tasks stand still for want of memory; or from the kernel, one
 // minor fault after the other without growing, and with little else to do. Many
 // faults beside much work in user mode are the price of that work.
+//
+// The kernel counts a wait as one for want of memory only for pages that were in
+// use shortly before they were taken away, not where far more is wanted than there
+// is room for. So where as many pages come back as there are major faults at
+// least, waiting for a disk is waiting for memory.
 func (c *MemThrashingConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 	length := s.Length.Seconds()
 	if length <= 0 {
@@ -26,7 +31,12 @@ func (c *MemThrashingConfig) match(w *sampler.Window, s *scene) (Finding, bool) 
 	if cpu := w.Used.CPU(); cpu > 0 {
 		systemShare = float64(w.Used.System) / float64(cpu)
 	}
-	stall := min(w.MemoryStall, 1)
+	returned := float64(w.Returned) / length
+	stall := w.MemoryStall
+	if min(returned, major) >= c.MinMajorFaultsPerSecond {
+		stall = max(stall, w.IOStall)
+	}
+	stall = min(stall, 1)
 	byMajor := major >= c.MinMajorFaultsPerSecond && stall >= c.MinMemoryStall
 	byMinor := refaults >= c.MinRefaultsPerSecond && systemShare >= c.MinSystemShare
 	if !byMajor && !byMinor {
@@ -44,6 +54,7 @@ func (c *MemThrashingConfig) match(w *sampler.Window, s *scene) (Finding, bool) 
 		Evidence: []Evidence{
 			held("major_faults_per_second", major, c.MinMajorFaultsPerSecond),
 			held("memory_stall", stall, c.MinMemoryStall),
+			fact("returned_pages_per_second", returned),
 			held("refaults_per_second", refaults, c.MinRefaultsPerSecond),
 			held("system_share", systemShare, c.MinSystemShare),
 		},

@@ -15,6 +15,13 @@ func TestMemThrashing(t *testing.T) {
 	swaps := func(faults uint64, stall float64) func(*sampler.Window) {
 		return func(w *sampler.Window) { w.Refaults, w.Used.MajorFaults, w.MemoryStall = 0, faults, stall }
 	}
+	// returns sets the major faults, the pages that came back to its control group,
+	// and the wait for a disk, of a process without others.
+	returns := func(faults, pages uint64, stall float64) func(*sampler.Window) {
+		return func(w *sampler.Window) {
+			w.Refaults, w.Used.MajorFaults, w.Returned, w.IOStall = 0, faults, pages, stall
+		}
+	}
 	for name, tt := range map[string]struct {
 		change  func(*sampler.Window)
 		matches bool
@@ -80,6 +87,34 @@ func TestMemThrashing(t *testing.T) {
 			change:  swaps(1000, 0.1001),
 			matches: true,
 		},
+		"pages that come back just under min_major_faults_per_second make no wait for a disk one for memory": {
+			change: returns(1000, 499, 0.5),
+		},
+		"pages that come back at min_major_faults_per_second make a wait for a disk one for memory": {
+			change:  returns(1000, 500, 0.5),
+			matches: true,
+		},
+		"pages that come back just over min_major_faults_per_second make a wait for a disk one for memory": {
+			change:  returns(1000, 501, 0.5),
+			matches: true,
+		},
+		"pages that come back to others of its group are not its own": {
+			change: returns(499, 100_000, 0.5),
+		},
+		"waiting for a disk just under min_memory_stall holds nobody up": {
+			change: returns(1000, 1000, 0.0999),
+		},
+		"waiting for a disk at min_memory_stall matches": {
+			change:  returns(1000, 1000, 0.1),
+			matches: true,
+		},
+		"waiting for a disk just over min_memory_stall matches": {
+			change:  returns(1000, 1000, 0.1001),
+			matches: true,
+		},
+		"a wait for a disk that is not a number does not match": {
+			change: returns(1000, 1000, math.NaN()),
+		},
 		"a stall that is not a number does not match": {
 			change: swaps(1000, math.NaN()),
 		},
@@ -105,7 +140,7 @@ func TestMemThrashingSaysHow(t *testing.T) {
 	require.Equal(t, "postgres (812) is thrashing: 20000 minor faults a second over the last 5.0 s,"+
 		" for memory it gives back and takes again, and 100 % of its CPU time goes into them", finding.Sentence)
 
-	w.Used.MajorFaults, w.MemoryStall = 1500, 0.4
+	w.Used.MajorFaults, w.MemoryStall, w.IOStall = 1500, 0.4, 0.7
 	finding, matches = config.match(&w, sceneOf(snapshot(1, w)))
 	require.True(t, matches)
 	require.Equal(t, "postgres (812) is thrashing: 300 major faults a second bring back what it had in memory,"+
@@ -113,6 +148,7 @@ func TestMemThrashingSaysHow(t *testing.T) {
 	require.Equal(t, []Evidence{
 		held("major_faults_per_second", 300, 100),
 		held("memory_stall", 0.4, 0.1),
+		fact("returned_pages_per_second", 0),
 		held("refaults_per_second", 20000, 10000),
 		held("system_share", 1, 0.5),
 	}, finding.Evidence)

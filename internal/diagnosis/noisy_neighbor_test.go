@@ -76,6 +76,17 @@ func TestNoisyNeighbor(t *testing.T) {
 		"just over max_own_wait_share is a victim itself": {
 			change: func(n *neighbours) { n.noisy.Waited.Others = length + 1 },
 		},
+		"whose threads wait for each other just more is no victim itself": {
+			change:  func(n *neighbours) { n.noisy.Waited.Others, n.noisy.Waited.Self = 3*length, 2*length+1 },
+			matches: true,
+		},
+		"whose threads wait for each other so long that the share is max_own_wait_share is no victim itself": {
+			change:  func(n *neighbours) { n.noisy.Waited.Others, n.noisy.Waited.Self = 3*length, 2*length },
+			matches: true,
+		},
+		"whose threads wait for each other just less is a victim itself": {
+			change: func(n *neighbours) { n.noisy.Waited.Others, n.noisy.Waited.Self = 3*length, 2*length-1 },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := DefaultConfig()

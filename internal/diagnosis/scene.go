@@ -20,7 +20,7 @@ type scene struct {
 type victim struct {
 	window *sampler.Window
 	held   time.Duration   // behind other processes, throttling left out
-	share  float64         // of the time it wanted the CPU
+	share  float64         // of the time its threads wanted to run
 	each   time.Duration   // wait of its most delayed thread for each time it ran
 	pairs  []*sampler.Pair // behind whom, the longest wait first
 }
@@ -67,12 +67,17 @@ func (c *scene) set(s *sampler.Snapshot, starved *StarvedConfig, noisy *NoisyNei
 }
 
 // heldBack returns how long other processes kept one from the CPU, and which
-// share that is of the time it wanted to run. While a quota throttles a process
-// it counts as waiting: what of that is not while nobody was queued is behind
-// others, and nobody's fault.
+// share that is of the time it wanted to run: of that wait, of the wait of its
+// threads for each other, and of its CPU time. Sixteen threads on one CPU wait
+// sixteen times for each moment that another process runs there, and all the
+// more for each other: as a share of their CPU time alone they would look
+// starved by a neighbour that has a seventeenth of the CPU.
+//
+// While a quota throttles a process it counts as waiting: what of that is not
+// while nobody was queued is behind others, and nobody's fault.
 func heldBack(w *sampler.Window) (time.Duration, float64) {
 	held := max(w.Waited.Others-max(w.Throttled-w.Waited.Idle, 0), 0)
-	wanted := held + w.Used.CPU()
+	wanted := held + max(w.Waited.Self, 0) + w.Used.CPU()
 	if wanted <= 0 {
 		return 0, 0
 	}

@@ -47,6 +47,7 @@ func (c *StarvedConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 			held("wait_share", v.share, c.MinWaitShare),
 			held("wait_per_run_seconds", v.each.Seconds(), c.MinWaitPerRun.Seconds()),
 			fact("wait_seconds", v.held.Seconds()),
+			fact("self_wait_seconds", w.Waited.Self.Seconds()),
 			fact("cpu_seconds", w.Used.CPU().Seconds()),
 			fact("throttled_seconds", w.Throttled.Seconds()),
 		},

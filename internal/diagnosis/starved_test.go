@@ -44,6 +44,26 @@ func TestStarved(t *testing.T) {
 			change:  waits(3500*time.Millisecond+1, 1500*time.Millisecond),
 			matches: true,
 		},
+		"a process whose threads wait for each other just too long for min_wait_share has many threads": {
+			change: func(w *sampler.Window) {
+				waits(3500*time.Millisecond, time.Second)(w)
+				w.Waited.Self = 500*time.Millisecond + 1
+			},
+		},
+		"a process whose threads wait for each other just as long as min_wait_share allows matches": {
+			change: func(w *sampler.Window) {
+				waits(3500*time.Millisecond, time.Second)(w)
+				w.Waited.Self = 500 * time.Millisecond
+			},
+			matches: true,
+		},
+		"a process whose threads wait for each other just less matches": {
+			change: func(w *sampler.Window) {
+				waits(3500*time.Millisecond, time.Second)(w)
+				w.Waited.Self = 500*time.Millisecond - 1
+			},
+			matches: true,
+		},
 		"waits just under min_wait_per_run are those of anybody who wakes up": {
 			change: func(w *sampler.Window) { w.Delayed.RunQueue, w.Delayed.Runs = 5*time.Second-1, 1000 },
 		},
@@ -184,6 +204,7 @@ func TestStarvedEvidence(t *testing.T) {
 		held("wait_share", 4/4.5, 0.7),
 		held("wait_per_run_seconds", 0.45, 0.005),
 		fact("wait_seconds", 4),
+		fact("self_wait_seconds", 0),
 		fact("cpu_seconds", 0.5),
 		fact("throttled_seconds", 0.5),
 	}, finding.Evidence)

@@ -96,8 +96,14 @@ func (h *Host) AvailableMemory() uint64 {
 
 // MemoryStall returns for how long, since boot, some task stood still for want
 // of memory (PSI); 0 if the kernel does not say.
-func (h *Host) MemoryStall() time.Duration {
-	stats, err := h.proc.PSIStatsForResource("memory")
+func (h *Host) MemoryStall() time.Duration { return h.stall("memory") }
+
+// IOStall returns for how long, since boot, some task stood still for a disk
+// (PSI); 0 if the kernel does not say.
+func (h *Host) IOStall() time.Duration { return h.stall("io") }
+
+func (h *Host) stall(resource string) time.Duration {
+	stats, err := h.proc.PSIStatsForResource(resource)
 	if err != nil || stats.Some == nil {
 		return 0
 	}

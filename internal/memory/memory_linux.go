@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,9 +36,13 @@ type Reader struct {
 
 // hierarchy is one tree of control groups.
 type hierarchy struct {
-	root           string // where it is mounted, empty if it is not
-	limit, usage   string // files
-	active, unused string // keys of memory.stat: page cache that can be dropped
+	root         string // where it is mounted, empty if it is not
+	limit, usage string // files
+	// Keys of memory.stat: page cache that can be dropped, and pages that came back
+	// after they were taken away, since the group was created; before 5.9 without
+	// their kind.
+	active, unused string
+	returned       []string
 }
 
 // group is what was read of one control group.
@@ -48,10 +53,20 @@ type group struct {
 	used   uint64 // less the page cache that can be dropped
 	usedIn uint64 // the pass that was read in
 
-	stall      time.Duration // since it was created
-	stallIn    uint64        // the pass that was read in
-	stallAt    time.Time     // zero: never
-	stallShare float64       // of the last window
+	memory, io stall
+
+	returned   uint64 // since it was created
+	returnedAt time.Time
+	returnedIn uint64 // the pass that was read in
+	came       uint64 // in the window of that
+}
+
+// stall is one pressure file of a control group.
+type stall struct {
+	total time.Duration // since the group was created
+	in    uint64        // the pass that was read in
+	at    time.Time     // zero: never
+	share float64       // of the last window
 }
 
 // Open finds the hierarchies among the mounts of this process.
@@ -75,15 +90,21 @@ func Open() (*Reader, error) {
 
 func newReader(v1, v2 string) *Reader {
 	return &Reader{
-		v1:     hierarchy{v1, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_active_file", "total_inactive_file"},
-		v2:     hierarchy{v2, "memory.max", "memory.current", "active_file", "inactive_file"},
+		v1: hierarchy{
+			v1, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_active_file", "total_inactive_file",
+			[]string{"total_workingset_refault_file", "total_workingset_refault_anon", "total_workingset_refault"},
+		},
+		v2: hierarchy{
+			v2, "memory.max", "memory.current", "active_file", "inactive_file",
+			[]string{"workingset_refault_file", "workingset_refault_anon", "workingset_refault"},
+		},
 		groups: make(map[string]*group),
 	}
 }
 
 // Fill sets the limit of every living process whose control groups have one, and
-// the headroom and the stall of those that may need them: those that grow or
-// fault.
+// the headroom, the stalls and the returned pages of those that may need them:
+// those that grow or fault.
 func (r *Reader) Fill(s *sampler.Snapshot, whose Identifier) {
 	r.pass++
 	r.now = s.End
@@ -96,14 +117,20 @@ func (r *Reader) Fill(s *sampler.Snapshot, whose Identifier) {
 		asks := r.asks(w, s)
 		if r.v1.root != "" && id.MemoryCgroup != "" {
 			r.tighten(w, &r.v1, id.MemoryCgroup, asks)
+			r.count(w, &r.v1, id.MemoryCgroup, s.Length)
 		}
 		if r.v2.root == "" || id.UnifiedCgroup == "" {
 			continue
 		}
 		r.tighten(w, &r.v2, id.UnifiedCgroup, asks)
-		if asks && id.UnifiedCgroup != "/" {
-			if share, ok := r.stall(filepath.Join(r.v2.root, id.UnifiedCgroup), s.Length); ok {
+		r.count(w, &r.v2, id.UnifiedCgroup, s.Length)
+		dir := filepath.Join(r.v2.root, id.UnifiedCgroup)
+		if g := r.groups[dir]; asks && g != nil && id.UnifiedCgroup != "/" {
+			if share, ok := r.stall(&g.memory, filepath.Join(dir, "memory.pressure"), s.Length); ok {
 				w.MemoryStall = share
+			}
+			if share, ok := r.stall(&g.io, filepath.Join(dir, "io.pressure"), s.Length); ok {
+				w.IOStall = share
 			}
 		}
 	}
@@ -150,32 +177,57 @@ func (r *Reader) tighten(w *sampler.Window, h *hierarchy, of string, asks bool) 
 	}
 }
 
-// stall returns for which share of the window some task of the group stood still
-// for want of memory. The first time it is an average over ten seconds.
-func (r *Reader) stall(dir string, length time.Duration) (float64, bool) {
+// count sets how many pages came back to the group of a process with major
+// faults: unknown, 0, the first time. The root's is the host's.
+func (r *Reader) count(w *sampler.Window, h *hierarchy, of string, length time.Duration) {
+	if w.Used.MajorFaults == 0 || length <= 0 {
+		return
+	}
+	dir := filepath.Join(h.root, path.Clean("/"+of))
 	g := r.groups[dir]
-	if g == nil || length <= 0 {
+	if g == nil { // the root's
+		g = &group{limit: noLimit, limitAt: r.now}
+		r.groups[dir] = g
+	}
+	if g.returnedIn != r.pass {
+		returned, ok := readStat(dir, h.returned...)
+		if !ok {
+			return // this hierarchy has no memory controller
+		}
+		g.came = 0
+		if since := r.now.Sub(g.returnedAt); since > 0 && since < 2*length && returned > g.returned {
+			g.came = returned - g.returned
+		}
+		g.returned, g.returnedAt, g.returnedIn = returned, r.now, r.pass
+	}
+	w.Returned = max(w.Returned, g.came)
+}
+
+// stall returns for which share of the window some task of the group stood
+// still. The first time it is an average over ten seconds.
+func (r *Reader) stall(s *stall, file string, length time.Duration) (float64, bool) {
+	if length <= 0 {
 		return 0, false
 	}
-	if g.stallIn == r.pass {
-		return g.stallShare, true
+	if s.in == r.pass {
+		return s.share, true
 	}
-	total, recent, ok := readPressure(filepath.Join(dir, "memory.pressure"))
+	total, recent, ok := readPressure(file)
 	if !ok {
 		return 0, false
 	}
-	g.stallShare = recent
-	if since := r.now.Sub(g.stallAt); since > 0 && since < 2*length {
-		g.stallShare = min(max(float64(total-g.stall)/float64(since), 0), 1)
+	s.share = recent
+	if since := r.now.Sub(s.at); since > 0 && since < 2*length {
+		s.share = min(max(float64(total-s.total)/float64(since), 0), 1)
 	}
-	g.stall, g.stallIn, g.stallAt = total, r.pass, r.now
-	return g.stallShare, true
+	s.total, s.in, s.at = total, r.pass, r.now
+	return s.share, true
 }
 
 // forget drops the groups nobody has been in for the life of a limit.
 func (r *Reader) forget() {
 	for dir, g := range r.groups {
-		if r.now.Sub(g.limitAt) > 2*limitLife {
+		if r.now.Sub(g.limitAt) > 2*limitLife && r.now.Sub(g.returnedAt) > 2*limitLife {
 			delete(r.groups, dir)
 		}
 	}
@@ -199,22 +251,27 @@ func readUsed(dir string, h *hierarchy) uint64 {
 	if used >= noLimit {
 		return 0
 	}
+	cache, _ := readStat(dir, h.active, h.unused)
+	return used - min(used, cache)
+}
+
+// readStat returns the sum of keys of memory.stat; false if there is none.
+func readStat(dir string, keys ...string) (sum uint64, ok bool) {
 	stat, err := os.ReadFile(filepath.Join(dir, "memory.stat"))
 	if err != nil {
-		return used
+		return 0, false
 	}
 	lines := bufio.NewScanner(bytes.NewReader(stat))
 	for lines.Scan() {
 		key, value, _ := strings.Cut(lines.Text(), " ")
-		if key != h.active && key != h.unused {
+		if !slices.Contains(keys, key) {
 			continue
 		}
-		n, err := strconv.ParseUint(value, 10, 64)
-		if err == nil {
-			used -= min(used, n)
+		if n, err := strconv.ParseUint(value, 10, 64); err == nil {
+			sum, ok = sum+n, true
 		}
 	}
-	return used
+	return sum, ok
 }
 
 // readPressure returns the some line of a PSI file: the total, and the share of

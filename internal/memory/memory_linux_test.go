@@ -315,6 +315,74 @@ func TestStallIsAShareOfTheWindow(t *testing.T) {
 	require.Equal(t, growing().MemoryStall, fill(r, 11*length, of, growing()).MemoryStall, "without the file the host's")
 }
 
+func TestStandingStillForADiskIsToldApart(t *testing.T) {
+	f := newTree(t)
+	f.write("a", "memory.max", "max")
+	r, of := newReader("", f.root), identity.Identity{UnifiedCgroup: "/a"}
+	f.pressure("a", 0, 0)
+	f.write("a", "io.pressure", "some avg10=50.00 avg60=1.00 avg300=0.50 total=1000000")
+	w := fill(r, 0, of, growing())
+	require.Equal(t, 0.5, w.IOStall, "the first time the average of ten seconds")
+	f.write("a", "io.pressure", "some avg10=99.00 avg60=1.00 avg300=0.50 total=2000000")
+	w = fill(r, length, of, growing())
+	require.Equal(t, 0.2, w.IOStall)
+	require.Zero(t, w.MemoryStall)
+}
+
+func TestReturnedPages(t *testing.T) {
+	for name, tt := range map[string]struct {
+		v1         bool
+		of         string
+		key, other string // key counts, other does not
+	}{
+		"of files":                    {of: "/a", key: "workingset_refault_file", other: "workingset_activate_file"},
+		"swapped":                     {of: "/a", key: "workingset_refault_anon", other: "pgmajfault"},
+		"of an old kernel":            {of: "/a", key: "workingset_refault", other: "workingset_activate"},
+		"of v1":                       {v1: true, of: "/a", key: "total_workingset_refault_file", other: "workingset_refault_file"},
+		"of the root, which the host": {of: "/", key: "workingset_refault_file", other: "pgfault"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newTree(t)
+			r, of := newReader("", f.root), identity.Identity{UnifiedCgroup: tt.of}
+			if tt.v1 {
+				r, of = newReader(f.root, ""), identity.Identity{MemoryCgroup: tt.of}
+			}
+			faulting := quiet()
+			faulting.Used.MajorFaults = 1
+			n := 0
+			pages := func(key, other int) uint64 {
+				f.write(tt.of, "memory.stat", tt.other+" "+strconv.Itoa(other)+"\n"+tt.key+" "+strconv.Itoa(key))
+				n++
+				return fill(r, time.Duration(n)*length, of, faulting).Returned
+			}
+			require.Zero(t, pages(1000, 1), "there is nothing to compare with")
+			require.Equal(t, uint64(500), pages(1500, 900))
+			require.Zero(t, pages(1500, 2000))
+			require.Zero(t, pages(100, 2000), "another group of the same name")
+			n += 2
+			require.Zero(t, pages(9000, 2000), "after a gap it is not known when")
+			require.Equal(t, uint64(1), pages(9001, 2000))
+			require.Zero(t, fill(r, time.Duration(n+1)*length, of, quiet()).Returned, "no major fault, no question")
+		})
+	}
+}
+
+func TestPagesReturnedToAGroupAreSaidOfEachOfItsProcesses(t *testing.T) {
+	f := newTree(t)
+	r, of := newReader("", f.root), identity.Identity{UnifiedCgroup: "/a"}
+	faulting := quiet()
+	faulting.Used.MajorFaults = 1
+	for n, pages := range []string{"10", "30"} {
+		f.write("a", "memory.stat", "workingset_refault_file "+pages)
+		s := &sampler.Snapshot{End: first.Add(time.Duration(n) * length), Length: length, Windows: []sampler.Window{faulting, faulting}}
+		r.Fill(s, whose(of))
+		if n == 1 {
+			require.Equal(t, uint64(20), s.Windows[0].Returned)
+			require.Equal(t, uint64(20), s.Windows[1].Returned)
+		}
+	}
+}
+
 func TestTheRootsStallIsTheHosts(t *testing.T) {
 	f := newTree(t)
 	f.pressure("", 50, 1_000_000)

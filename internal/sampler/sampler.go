@@ -39,7 +39,7 @@ type Sampler struct {
 	elapsed   uint64          // ns since the last pass began
 	readings  []time.Duration // when the last passes began, since boot; oldest first
 	lastWall  time.Time       // when the window began; before the first, when the watch did
-	lastStall time.Duration
+	lastStall stalls
 	snapshot  Snapshot
 	before    []Window // of the snapshot before
 	scratch   []float64
@@ -55,6 +55,9 @@ type Option func(*Sampler)
 func WithPairExpiry(idle time.Duration) Option {
 	return func(s *Sampler) { s.pairExpiry = idle }
 }
+
+// stalls is for how long some task of the host has stood still, since boot.
+type stalls struct{ memory, io time.Duration }
 
 // New returns a sampler whose growth rates go by the last readings of the
 // resident set; at least 2.
@@ -93,7 +96,7 @@ func (s *Sampler) Sample() (*Snapshot, error) {
 	if err := s.read(sinceBoot); err != nil {
 		return nil, err
 	}
-	stall := s.from.Host.MemoryStall()
+	stall := stalls{s.from.Host.MemoryStall(), s.from.Host.IOStall()}
 	snapshot := &s.snapshot
 	snapshot.Windows, s.before = s.before[:0], snapshot.Windows
 	*snapshot = Snapshot{
@@ -108,7 +111,8 @@ func (s *Sampler) Sample() (*Snapshot, error) {
 	first := len(s.readings) == 0
 	if !first {
 		snapshot.Length = wall.Sub(s.lastWall)
-		snapshot.MemoryStall = snapshot.Share(stall - s.lastStall)
+		snapshot.MemoryStall = snapshot.Share(stall.memory - s.lastStall.memory)
+		snapshot.IOStall = snapshot.Share(stall.io - s.lastStall.io)
 	}
 	s.readings = push(s.readings, sinceBoot)
 	s.close(snapshot, first)
@@ -371,7 +375,7 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 	w.Growth, s.scratch = slope(at, p.rss, s.scratch)
 	w.GrowthSteps, w.Grew = rises(p.rss), grew
 	w.Refaults = w.Used.MinorFaults - min(w.Used.MinorFaults, grew/s.pageSize)
-	w.MemoryStall = s.snapshot.MemoryStall
+	w.MemoryStall, w.IOStall = s.snapshot.MemoryStall, s.snapshot.IOStall
 	if available > 0 {
 		w.Limit, w.Headroom = w.RSS+available, available
 	}

@@ -210,6 +210,8 @@ func (knownHost) CPUs() int                  { return 2 }
 func (knownHost) AvailableMemory() uint64    { return 1 << 30 }
 func (knownHost) MemoryStall() time.Duration { return 0 }
 
+func (knownHost) IOStall() time.Duration { return 0 }
+
 // BenchmarkSample is one pass over a host with 10 000 processes more than it
 // has: census, decoding and diff.
 func BenchmarkSample(b *testing.B) {

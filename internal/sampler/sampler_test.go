@@ -34,6 +34,7 @@ type fakeHost struct {
 	sinceBoot time.Duration
 	available uint64
 	stall     time.Duration
+	ioStall   time.Duration
 }
 
 var boot = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -42,6 +43,7 @@ func (h *fakeHost) Now() (time.Time, time.Duration) { return boot.Add(h.sinceBoo
 func (h *fakeHost) CPUs() int                       { return 2 }
 func (h *fakeHost) AvailableMemory() uint64         { return h.available }
 func (h *fakeHost) MemoryStall() time.Duration      { return h.stall }
+func (h *fakeHost) IOStall() time.Duration          { return h.ioStall }
 
 // rig is a sampler over a fake kernel and host.
 type rig struct {
@@ -140,15 +142,16 @@ func TestTheFirstPassHasNothingToMeasureAgainst(t *testing.T) {
 	require.Empty(t, s.Windows)
 	require.Equal(t, 1, s.Threads)
 	require.Zero(t, s.MemoryStall)
+	require.Zero(t, s.IOStall)
 }
 
 func TestAWindowIsWhatHappenedBetweenTwoPasses(t *testing.T) {
 	r := newRig(t)
-	r.host.stall = 3 * second
+	r.host.stall, r.host.ioStall = 3*second, 7*second
 	r.pass(100*second,
 		leader(7, 50*second, ran(9*second), inQueue(4*second, 0)).with(func(p *bpf.Process) { p.DeadCpu = uint64(second) }),
 		follower(7, 8, 50*second, 60*second, ran(2*second)))
-	r.host.stall = 5 * second
+	r.host.stall, r.host.ioStall = 5*second, 8*second
 	r.host.available = 1 << 30
 	s := r.pass(104*second,
 		leader(7, 50*second, ran(10*second), inQueue(4*second, 500*time.Millisecond), func(t *bpf.Thread) {
@@ -166,8 +169,11 @@ func TestAWindowIsWhatHappenedBetweenTwoPasses(t *testing.T) {
 	require.Equal(t, 2, s.CPUs)
 	require.Equal(t, 3, s.Threads)
 	require.Equal(t, 0.5, s.MemoryStall)
+	require.Equal(t, 0.25, s.IOStall)
 	require.Len(t, s.Windows, 2)
 	w := s.Windows[0]
+	require.Equal(t, 0.5, w.MemoryStall)
+	require.Equal(t, 0.25, w.IOStall)
 	require.Equal(t, Process{
 		ID: ID{Pid: 7, Start: 50 * second}, Name: "leader", Created: boot.Add(50 * second), Parent: 1,
 		Cgroup: 21, CPUCgroup: 22, MemoryCgroup: 23, ExecID: 3,

@@ -63,4 +63,6 @@ type Host interface {
 	// MemoryStall returns for how long, since boot, some task stood still for
 	// want of memory.
 	MemoryStall() time.Duration
+	// IOStall returns for how long, since boot, some task stood still for a disk.
+	IOStall() time.Duration
 }

@@ -114,6 +114,12 @@ type Window struct {
 	// control group stood still for want of memory (PSI); the host's where the
 	// kernel does not keep it by group.
 	MemoryStall float64
+	// IOStall is the same of standing still for a disk.
+	IOStall float64
+	// Returned is how many pages came back to its control group in this window
+	// that the kernel had taken from it before (refaults of the working set), by
+	// whichever of its processes.
+	Returned uint64
 
 	// Throttled is how long the quotas of its cgroup and of those above held
 	// their cgroups back in this window, over all CPUs.
@@ -184,6 +190,7 @@ type Snapshot struct {
 	// MemoryStall is the share of the window, 0 to 1, in which some task of the
 	// host stood still for want of memory (PSI); 0 if the kernel does not say.
 	MemoryStall float64
+	IOStall     float64 // the same for a disk
 
 	Threads int      // seen by the census
 	Windows []Window // in the order of the census, then those that have exited

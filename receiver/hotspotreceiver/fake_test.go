@@ -120,6 +120,8 @@ func (w *world) AvailableMemory() uint64 { return 8 << 30 }
 
 func (w *world) MemoryStall() time.Duration { return 0 }
 
+func (w *world) IOStall() time.Duration { return 0 }
+
 // fakeIdentifier knows the busy process only.
 type fakeIdentifier struct{}
 

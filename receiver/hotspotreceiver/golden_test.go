@@ -11,6 +11,7 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/pmetrictest"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
@@ -51,6 +52,14 @@ func TestGoldenMetrics(t *testing.T) {
 		}, fixedGroups().Windows, fixedGroups().Pairs, false},
 		// The diagnosed and the first by resident set, which is one of them.
 		"metrics_left_out": {func(c *Config) { c.Selection.TopK = 1 }, append(fixedLeftOut(), four...), nil, true},
+		// One for each label, with the process that carries it.
+		"metrics_cpu_bound":      {func(*Config) {}, []sampler.Window{fixedBusy()}, nil, true},
+		"metrics_fork_storm":     {func(*Config) {}, []sampler.Window{fixedForking()}, nil, true},
+		"metrics_cpu_throttled":  {func(*Config) {}, []sampler.Window{fixedThrottled()}, nil, true},
+		"metrics_noisy_neighbor": {func(*Config) {}, []sampler.Window{fixedNoisy(), fixedStarved()}, fixedPairsOfTheStarved(), true},
+		"metrics_starved":        {func(*Config) {}, []sampler.Window{fixedStarved(), fixedNoisy()}, fixedPairsOfTheStarved(), true},
+		"metrics_mem_thrashing":  {func(*Config) {}, []sampler.Window{fixedThrashing()}, nil, true},
+		"metrics_oom_risk":       {func(*Config) {}, []sampler.Window{fixedLeaking()}, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := createDefaultConfig().(*Config)
@@ -153,6 +162,43 @@ func TestGoldenOOMKills(t *testing.T) {
 			compareLogs(t, name, got)
 		})
 	}
+}
+
+// What the files of a label must say, whatever else they do.
+func TestEveryLabelHasGoldenFiles(t *testing.T) {
+	for _, label := range diagnosis.Labels() {
+		t.Run(label.String(), func(t *testing.T) {
+			for _, state := range []string{"started", "ended"} {
+				logs, err := golden.ReadLogs(goldenFile("log_" + label.String() + "_" + state))
+				require.NoError(t, err)
+				require.Equal(t, []string{"hotspot.diagnosis." + label.String()}, eventNames(logs))
+				said, _ := records(logs)[0].Attributes().Get("hotspot.diagnosis.state")
+				require.Equal(t, state, said.Str())
+			}
+			metrics, err := golden.ReadMetrics(goldenFile("metrics_" + label.String()))
+			require.NoError(t, err)
+			require.Equal(t, 1, carriers(metrics, label))
+		})
+	}
+}
+
+// carriers returns how many processes hotspot.process.diagnosis is 1 of with a
+// label.
+func carriers(metrics pmetric.Metrics, label diagnosis.Label) int {
+	n := 0
+	for _, rm := range metrics.ResourceMetrics().All() {
+		for _, m := range rm.ScopeMetrics().At(0).Metrics().All() {
+			if m.Name() != "hotspot.process.diagnosis" {
+				continue
+			}
+			for _, point := range m.Gauge().DataPoints().All() {
+				if of, _ := point.Attributes().Get("hotspot.diagnosis"); of.Str() == label.String() && point.IntValue() == 1 {
+					n++
+				}
+			}
+		}
+	}
+	return n
 }
 
 // compareLogs compares records just made with those of a golden file.

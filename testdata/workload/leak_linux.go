@@ -6,9 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leak takes memory at a steady rate and never gives it back. If it is to have
-// a base of memory already, it stops itself with it and begins when continued.
-func leak(base, bytesPerSecond int) error {
+// leak takes memory at a steady rate. If it is to have a base of memory already,
+// it stops itself with it and begins when continued. If it collects, it gives
+// back three eighths of what it has taken since it last did, and goes on: as a
+// process does that has a garbage collector and leaks all the same.
+func leak(base, bytesPerSecond int, collect time.Duration) error {
 	if base > 0 {
 		memory, err := pages(base / unix.Getpagesize())
 		if err != nil {
@@ -25,9 +27,10 @@ func leak(base, bytesPerSecond int) error {
 		}
 	}
 	begin := now(unix.CLOCK_MONOTONIC)
-	taken := 0
+	taken, since, collected := 0, [][]byte(nil), begin
 	for {
-		seconds := float64(now(unix.CLOCK_MONOTONIC)-begin) / 1e9
+		t := now(unix.CLOCK_MONOTONIC)
+		seconds := float64(t-begin) / 1e9
 		if due := (int(seconds*float64(bytesPerSecond)) - taken) / unix.Getpagesize(); due > 0 {
 			memory, err := pages(due)
 			if err != nil {
@@ -35,6 +38,15 @@ func leak(base, bytesPerSecond int) error {
 			}
 			touch(memory)
 			taken += len(memory)
+			since = append(since, memory)
+		}
+		if collect > 0 && t-collected >= collect.Nanoseconds() {
+			for _, memory := range since[len(since)*5/8:] {
+				if err := unix.Munmap(memory); err != nil {
+					return err
+				}
+			}
+			since, collected = nil, t
 		}
 		nap(10 * time.Millisecond)
 	}

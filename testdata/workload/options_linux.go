@@ -16,6 +16,7 @@ import (
 // CPU, which is for all.
 type options struct {
 	nice int
+	fifo int // 0: not in real time
 	cpu  int // -1: any
 	comm string
 	life time.Duration
@@ -39,18 +40,26 @@ func (o options) apply() error {
 		}
 	}
 	if o.cpu >= 0 {
-		if err := pin(o.cpu); err != nil {
+		var only unix.CPUSet
+		only.Set(o.cpu)
+		if err := Pin(only); err != nil {
 			return fmt.Errorf("pin to CPU %d: %w", o.cpu, err)
+		}
+	}
+	if o.fifo > 0 {
+		// Last: what comes before is not to be in anybody's way.
+		attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(o.fifo), Flags: unix.SCHED_FLAG_RESET_ON_FORK}
+		if err := unix.SchedSetAttr(0, attr, 0); err != nil {
+			return fmt.Errorf("set real-time priority %d: %w", o.fifo, err)
 		}
 	}
 	return nil
 }
 
-// pin keeps all threads on one CPU, those of Go's runtime too: their waits on
-// another would be counted as the workload's. Threads to come inherit it.
-func pin(cpu int) error {
-	var only unix.CPUSet
-	only.Set(cpu)
+// Pin keeps all threads of this process on some CPUs, those of Go's runtime too:
+// their waits on another would be counted as the workload's. Threads to come
+// inherit it, and so do processes.
+func Pin(cpus unix.CPUSet) error {
 	for pinned := map[string]bool{}; ; {
 		threads, err := os.ReadDir("/proc/self/task")
 		if err != nil {
@@ -65,7 +74,7 @@ func pin(cpu int) error {
 			if err != nil {
 				return err
 			}
-			if err := unix.SchedSetaffinity(tid, &only); err != nil && !errors.Is(err, unix.ESRCH) {
+			if err := unix.SchedSetaffinity(tid, &cpus); err != nil && !errors.Is(err, unix.ESRCH) {
 				return err
 			}
 			pinned[thread.Name()] = true

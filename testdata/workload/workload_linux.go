@@ -50,12 +50,14 @@ func run(name string, args []string) error {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.IntVar(&o.nice, "nice", 0, "nice value of the main thread")
 	flags.IntVar(&o.cpu, "cpu", -1, "the only CPU it may run on")
+	flags.IntVar(&o.fifo, "fifo", 0, "real-time priority (SCHED_FIFO) of the main thread; 0 is none")
 	flags.StringVar(&o.comm, "comm", name, "name of the main thread")
 	flags.DurationVar(&o.life, "life", DefaultLife, "killed after this time")
 	exit := flags.Bool("exit", false, "account: exit instead of stopping")
 	children := flags.Int("count", 0, "spawn: how many children; 0 is without end")
 	pinned := flags.Bool("pinned", false, "crowd: each thread stays on one CPU")
 	base := flags.Int("base", 0, "leak: bytes to have before it begins, when continued")
+	collect := flags.Duration("collect", 0, "leak: gives back a part this often; 0 is never")
 	leaderless := flags.Bool("leaderless", false, "threads: the thread group leader exits")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -71,6 +73,9 @@ func run(name string, args []string) error {
 	case "crowd":
 		n := a.number("threads")
 		work = func() error { return crowd(n, *pinned) }
+	case "hot":
+		n := a.number("sleeping-threads")
+		work = func() error { return hot(n) }
 	case "ticker":
 		run, every := a.duration("run"), a.duration("every")
 		work = func() error { return ticker(run, every) }
@@ -99,10 +104,13 @@ func run(name string, args []string) error {
 		work = pingpong
 	case "leak":
 		rate := a.number("bytes-per-second")
-		work = func() error { return leak(*base, rate) }
+		work = func() error { return leak(*base, rate, *collect) }
 	case "heap":
 		pages, fill, rate := a.number("pages"), a.duration("fill-time"), a.number("faults-per-second")
 		work = func() error { return heap(pages, fill, rate) }
+	case "reread":
+		file, size := a.next("file"), a.number("bytes")
+		work = func() error { return reread(file, size) }
 	case "refault":
 		pages := a.number("pages")
 		work = func() error { return refault(pages) }
