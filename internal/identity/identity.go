@@ -1,22 +1,22 @@
 // Package identity tells whose a process is: its control group, container and
-// pod.
+// pod, what it was started with and who owns it.
 package identity
 
 import (
 	"fmt"
-	"regexp"
+	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/prometheus/procfs"
 
+	"github.com/hotspot-otel/hotspot/internal/cgroup"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 )
 
 // Identity is whose a process is; a field is empty where nothing tells it.
 type Identity struct {
 	Cgroup      string // path, under cgroup v1 that of the cpu controller
-	ContainerID string // 64 hexadecimal digits
+	ContainerID string // 64 hexadecimal digits, or the name of an nspawn machine
 	PodUID      string // Kubernetes, with dashes
 
 	// Paths in the hierarchies where memory is limited; empty where there is none.
@@ -28,6 +28,7 @@ type Identity struct {
 // control group. It is not safe for concurrent use.
 type Reader struct {
 	proc  procfs.FS
+	space namespace
 	known map[sampler.ID]*entry
 	pass  uint64
 }
@@ -38,13 +39,17 @@ type entry struct {
 	pass                uint64 // the last that asked
 }
 
-// Open returns a reader of the procfs mounted at the given place.
-func Open(proc string) (*Reader, error) {
-	fs, err := procfs.NewFS(proc)
+// Open returns a reader of the host whose root is mounted at root.
+func Open(root string, mounts cgroup.Mounts) (*Reader, error) {
+	proc, err := procfs.NewFS(filepath.Join(root, "proc"))
 	if err != nil {
 		return nil, fmt.Errorf("open procfs: %w", err)
 	}
-	return &Reader{proc: fs, known: make(map[sampler.ID]*entry)}, nil
+	return &Reader{
+		proc:  proc,
+		space: namespace{proc: proc, mounts: mounts, bases: make(map[string]base)},
+		known: make(map[sampler.ID]*entry),
+	}, nil
 }
 
 // Of returns whose the process is. One that is gone already has no identity
@@ -80,40 +85,39 @@ func (r *Reader) read(pid int) (Identity, bool) {
 	if err != nil {
 		return Identity{}, false
 	}
-	cgroups, err := proc.Cgroups()
+	groups, err := proc.Cgroups()
 	if err != nil {
 		return Identity{}, false
 	}
-	return parse(cgroups), true
+	return r.identify(groups), true
 }
 
-// What container runtimes and the kubelet write into the path, whichever
-// driver they use: /kubepods/burstable/pod<uid>/<id>,
-// /kubepods.slice/kubepods-pod<uid>.slice/cri-containerd-<id>.scope.
-var (
-	containerID = regexp.MustCompile(`(?:^|[/:-])([0-9a-f]{64})(?:\.scope)?(?:$|/)`)
-	podUID      = regexp.MustCompile(`[/-]pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?(?:$|/)`)
-)
-
-func parse(cgroups []procfs.Cgroup) Identity {
+// identify puts together what the hierarchies tell. Of the container the one
+// tells that has it in most others: not every hierarchy is known to all
+// runtimes.
+func (r *Reader) identify(groups []procfs.Cgroup) Identity {
 	var id Identity
-	for _, c := range cgroups {
+	var best place
+	for _, g := range groups {
+		path, absolute := r.space.absolute(g)
 		// Hierarchy 0 is v2. Where the cpu controller is on v1, it says more.
-		isV2 := c.HierarchyID == 0
-		if isV2 {
-			id.UnifiedCgroup = c.Path
-		} else if slices.Contains(c.Controllers, "memory") {
-			id.MemoryCgroup = c.Path
+		isV2 := g.HierarchyID == 0
+		if slices.Contains(g.Controllers, "cpu") || isV2 && id.Cgroup == "" {
+			id.Cgroup = sampler.Printable(path)
 		}
-		if slices.Contains(c.Controllers, "cpu") || isV2 && id.Cgroup == "" {
-			id.Cgroup = c.Path
+		if absolute && isV2 {
+			id.UnifiedCgroup = path
+		} else if absolute && slices.Contains(g.Controllers, "memory") {
+			id.MemoryCgroup = path
 		}
-		if all := containerID.FindAllStringSubmatch(c.Path, -1); id.ContainerID == "" && all != nil {
-			id.ContainerID = all[len(all)-1][1]
+		p := placeOf(path)
+		if p.depth > best.depth {
+			best.container, best.depth = sampler.Printable(p.container), p.depth
 		}
-		if uid := podUID.FindStringSubmatch(c.Path); id.PodUID == "" && uid != nil {
-			id.PodUID = strings.ReplaceAll(uid[1], "_", "-")
+		if best.pod == "" {
+			best.pod = p.pod
 		}
 	}
+	id.ContainerID, id.PodUID = best.container, best.pod
 	return id
 }

@@ -2,6 +2,7 @@ package hotspotreceiver
 
 import (
 	"github.com/hotspot-otel/hotspot/bpf"
+	"github.com/hotspot-otel/hotspot/internal/cgroup"
 	"github.com/hotspot-otel/hotspot/internal/host"
 	"github.com/hotspot-otel/hotspot/internal/identity"
 	"github.com/hotspot-otel/hotspot/internal/memory"
@@ -14,11 +15,11 @@ func openHost(config *Config) (*eyes, error) {
 	if err != nil {
 		return nil, err
 	}
-	whose, err := identity.Open("/proc")
+	mounts, err := cgroup.Find("/")
 	if err != nil {
 		return nil, err
 	}
-	limits, err := memory.Open()
+	whose, err := identity.Open("/", mounts)
 	if err != nil {
 		return nil, err
 	}
@@ -41,5 +42,5 @@ func openHost(config *Config) (*eyes, error) {
 	if kernel.OOM != nil {
 		from.OOM = kernel.OOM
 	}
-	return &eyes{from: from, missing: kernel.Missing, whose: whose, memory: limits, close: kernel.Close}, nil
+	return &eyes{from: from, missing: kernel.Missing, whose: whose, memory: memory.New(mounts), close: kernel.Close}, nil
 }
