@@ -99,7 +99,7 @@ func TestLayouts(t *testing.T) {
 		process := filepath.Join(tt.tree, "proc", strconv.Itoa(int(tt.pid)))
 		tested[process] = true
 		t.Run(process, func(t *testing.T) {
-			r, err := Open(filepath.Join("testdata", tt.tree), cgroup.Mounts{})
+			r, err := Open(filepath.Join("testdata", tt.tree), cgroup.Mounts{}, Details{})
 			require.NoError(t, err)
 			id := r.Of(sampler.Process{ID: sampler.ID{Pid: tt.pid}})
 			require.Equal(t, tt.cgroup, id.Cgroup)

@@ -49,7 +49,7 @@ func (h inside) of(path string) Identity {
 	h.write("proc/4711/cgroup", "4:memory:"+path+"\n0::"+path+"\n")
 	mounts, err := cgroup.Find(h.root)
 	require.NoError(h.t, err)
-	r, err := Open(h.root, mounts)
+	r, err := Open(h.root, mounts, Details{})
 	require.NoError(h.t, err)
 	return r.Of(sampler.Process{ID: sampler.ID{Pid: 4711}})
 }
