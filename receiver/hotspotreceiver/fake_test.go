@@ -134,6 +134,14 @@ func (fakeIdentifier) Of(p sampler.Process) identity.Identity {
 	}
 }
 
+func (f fakeIdentifier) Describe(p sampler.Process) identity.Identity {
+	id := f.Of(p)
+	id.ExecutablePath, id.CommandLine, id.Owner = "/usr/bin/"+p.Name, p.Name+" -D /data", "postgres"
+	return id
+}
+
+func (fakeIdentifier) Failures(func(identity.Failure, int, error)) {}
+
 func (fakeIdentifier) EndPass() {}
 
 // noLimits is a host without control groups.

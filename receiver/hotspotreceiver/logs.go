@@ -49,7 +49,7 @@ func (l *logsWriter) write(whose identifier, s *sampler.Snapshot, events []diagn
 			break
 		}
 		l.builder.AppendLogRecord(killRecord(k, s))
-		l.builder.EmitForResource(metadata.WithLogsResource(processResource(resource, k.Process, whose.Of(k.Process))))
+		l.builder.EmitForResource(metadata.WithLogsResource(processResource(resource, k.Process, whose.Describe(k.Process))))
 	}
 	for i := range events {
 		e := &events[i]
@@ -57,7 +57,7 @@ func (l *logsWriter) write(whose identifier, s *sampler.Snapshot, events []diagn
 			continue
 		}
 		// mdatagen's own records have no severity, body or observed time.
-		own := whose.Of(e.Process)
+		own := whose.Describe(e.Process)
 		l.builder.AppendLogRecord(record(e, whose, own, s.End))
 		l.builder.EmitForResource(metadata.WithLogsResource(processResource(resource, e.Process, own)))
 	}

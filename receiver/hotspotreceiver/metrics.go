@@ -60,7 +60,7 @@ func (m *metricsWriter) write(whose identifier, s *sampler.Snapshot, engine *dia
 		processes++
 		m.record(at, w, s, label)
 		m.builder.EmitForResource(
-			metadata.WithResource(processResource(resource, w.Process, whose.Of(w.Process))),
+			metadata.WithResource(processResource(resource, w.Process, whose.Describe(w.Process))),
 			// Sums count from the birth of the process.
 			metadata.WithStartTimeOverride(pcommon.NewTimestampFromTime(w.Created)),
 		)

@@ -7,6 +7,7 @@ import (
 	"github.com/hotspot-otel/hotspot/internal/identity"
 	"github.com/hotspot-otel/hotspot/internal/memory"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
+	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
 
 // openHost opens the host this process runs on.
@@ -19,7 +20,7 @@ func openHost(config *Config) (*eyes, error) {
 	if err != nil {
 		return nil, err
 	}
-	whose, err := identity.Open("/", mounts)
+	whose, err := identity.Open("/", mounts, details(config))
 	if err != nil {
 		return nil, err
 	}
@@ -43,4 +44,18 @@ func openHost(config *Config) (*eyes, error) {
 		from.OOM = kernel.OOM
 	}
 	return &eyes{from: from, missing: kernel.Missing, whose: whose, memory: memory.New(mounts), close: kernel.Close}, nil
+}
+
+// details returns what the resources of processes are to have.
+func details(config *Config) identity.Details {
+	var all identity.Details
+	for _, a := range []metadata.ResourceAttributesConfig{
+		config.MetricsBuilderConfig.ResourceAttributes,
+		config.LogsBuilderConfig.ResourceAttributes,
+	} {
+		all.ExecutablePath = all.ExecutablePath || a.ProcessExecutablePath.Enabled
+		all.CommandLine = all.CommandLine || a.ProcessCommandLine.Enabled
+		all.Owner = all.Owner || a.ProcessOwner.Enabled
+	}
+	return all
 }

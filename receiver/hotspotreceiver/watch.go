@@ -35,7 +35,12 @@ type opener func(*Config) (*eyes, error)
 
 // identifier tells whose a process is; package identity has it.
 type identifier interface {
+	// Of tells what of it costs little.
 	Of(sampler.Process) identity.Identity
+	// Describe tells all that leaves with it.
+	Describe(sampler.Process) identity.Identity
+	// Failures calls visit with what could not be read since the last call.
+	Failures(visit func(kind identity.Failure, n int, last error))
 	EndPass()
 }
 
@@ -79,7 +84,7 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 		log:       set.Logger,
 		obs:       obs,
 		telemetry: telemetry,
-		own:       newOwnTelemetry(telemetry),
+		own:       newOwnTelemetry(telemetry, set.Logger),
 		metrics:   newMetricsWriter(config, set),
 		logs:      newLogsWriter(config, set),
 	}, nil
@@ -134,6 +139,7 @@ func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler
 	if w.logsTo != nil && len(events)+len(snapshot.Kills) > 0 {
 		w.sendLogs(ctx, see.whose, snapshot, events)
 	}
+	w.own.identityFailures(ctx, see.whose, snapshot.End)
 	see.whose.EndPass()
 }
 
