@@ -2,8 +2,12 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/prometheus/procfs"
 )
@@ -54,6 +58,20 @@ func (m *Mounts) add(root string, mount *procfs.MountInfo) {
 			}
 		}
 	}
+}
+
+// Check returns an error if no hierarchy can be read.
+func (m Mounts) Check() error {
+	err := errors.New("none is mounted")
+	for _, dir := range append(slices.Collect(maps.Values(m.controllers)), m.unified) {
+		if dir == "" {
+			continue
+		}
+		if _, err = os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("read the control groups: %w", err)
 }
 
 // Unified returns where cgroup v2 is mounted, empty if it is not.

@@ -74,3 +74,14 @@ func TestARootWithoutProcesses(t *testing.T) {
 	_, err = Find(root)
 	require.ErrorContains(t, err, "find the mounts of control groups")
 }
+
+func TestCheck(t *testing.T) {
+	require.ErrorContains(t, Mounts{}.Check(), "none is mounted")
+	dir := t.TempDir()
+	v1, v2 := Mounts{controllers: map[string]string{"cpu": dir}}, Mounts{unified: dir}
+	require.ErrorIs(t, v1.Check(), os.ErrNotExist, "mounted where the host has it, but not here")
+	require.ErrorIs(t, v2.Check(), os.ErrNotExist)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), nil, 0o600))
+	require.NoError(t, v1.Check())
+	require.NoError(t, v2.Check())
+}
