@@ -24,6 +24,7 @@ type metricsWriter struct {
 	builder       *metadata.MetricsBuilder
 	attributes    metadata.ResourceAttributesConfig
 	kernelThreads bool
+	chosen        selector
 	maxPairs      int
 	shortLived    shortLived
 	waits         map[sampler.ID][]*sampler.Pair // of this snapshot, by victim
@@ -34,6 +35,7 @@ func newMetricsWriter(config *Config, set receiver.Settings) *metricsWriter {
 		builder:       metadata.NewMetricsBuilder(config.MetricsBuilderConfig, set),
 		attributes:    config.MetricsBuilderConfig.ResourceAttributes,
 		kernelThreads: config.KernelThreads,
+		chosen:        everyProcess{},
 		maxPairs:      config.Contention.MaxPairs,
 		waits:         make(map[sampler.ID][]*sampler.Pair),
 	}
@@ -49,7 +51,7 @@ func (m *metricsWriter) write(whose identifier, s *sampler.Snapshot, engine *dia
 	for i := range s.Windows {
 		w := &s.Windows[i]
 		label := engine.Label(w.ID)
-		leftOut := w.Kernel && !m.kernelThreads && label == diagnosis.OK
+		leftOut := w.Kernel && !m.kernelThreads && label == diagnosis.OK || !m.chosen.Exported(w.Process)
 		if w.ShortLived && (leftOut || w.Used.CPU() < top) {
 			m.shortLived.add(w)
 			continue

@@ -26,6 +26,7 @@ type eyes struct {
 	from    sampler.Sources
 	missing []error // why optional sources are nil
 	whose   identifier
+	chosen  selector
 	memory  limiter
 	close   func() error
 }
@@ -92,6 +93,7 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 
 // run takes windows until ctx ends; send is the context they are sent in.
 func (w *watch) run(ctx, send context.Context, see *eyes) {
+	w.metrics.chosen, w.logs.chosen = see.chosen, see.chosen
 	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows+1)
 	engine := diagnosis.New(w.config.Diagnosis)
 
@@ -141,6 +143,7 @@ func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler
 	}
 	w.own.identityFailures(ctx, see.whose, snapshot.End)
 	see.whose.EndPass()
+	see.chosen.EndPass()
 }
 
 func (w *watch) sendMetrics(ctx context.Context, whose identifier, snapshot *sampler.Snapshot, engine *diagnosis.Engine) {
