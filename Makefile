@@ -27,7 +27,7 @@ GO_DIRS := $(wildcard *.go bench bpf internal receiver e2e testdata)
 CLANG := $(shell sed -n 's|^//go:generate.* -cc clang-\([0-9]*\) .*|\1|p' bpf/*.go | sort -u)
 BPF_PACKAGES := clang-$(CLANG) clang-format-$(CLANG) llvm-$(CLANG) libbpf-dev
 # Where no test may skip itself, what tests need is installed as well.
-TEST_PACKAGES := $(if $(filter 1,$(HOTSPOT_REQUIRE_KERNEL)),runc)
+TEST_PACKAGES := $(if $(filter 1,$(HOTSPOT_REQUIRE_KERNEL)),runc containerd)
 
 # Installs Debian's packages that are missing, or names them.
 define install
