@@ -26,6 +26,18 @@ GO_DIRS := $(wildcard *.go bench bpf internal receiver e2e testdata)
 # objects, and CI compares the committed ones with its own.
 CLANG := $(shell sed -n 's|^//go:generate.* -cc clang-\([0-9]*\) .*|\1|p' bpf/*.go | sort -u)
 BPF_PACKAGES := clang-$(CLANG) clang-format-$(CLANG) llvm-$(CLANG) libbpf-dev
+# Where no test may skip itself, what tests need is installed as well.
+TEST_PACKAGES := $(if $(filter 1,$(HOTSPOT_REQUIRE_KERNEL)),runc containerd)
+
+# Installs Debian's packages that are missing, or names them.
+define install
+@missing=; for p in $(1); do \
+	dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+done; \
+test -z "$$missing" && exit; \
+test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { echo "Please install:$$missing (Debian's names)"; exit 1; }; \
+apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing
+endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -44,6 +56,7 @@ run: $(RUN)
 # test: run the Go tests; as root also those that need the kernel
 # -count=1: the test cache knows nothing of the kernel. -p=1: the packages load it.
 test:
+	$(if $(TEST_PACKAGES),$(call install,$(TEST_PACKAGES)))
 	@test "$$(id -u)" = 0 || echo 'Not root: tests that need the kernel are skipped. For all: sudo env PATH="$$PATH" make test'
 	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /scenarios$$)
 	@# Not beside the others, whose load would be diagnosed as well.
@@ -108,9 +121,4 @@ clean:
 	rm -rf _build
 
 bpf-packages:
-	@missing=; for p in $(BPF_PACKAGES); do \
-		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
-	done; \
-	test -z "$$missing" && exit; \
-	test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { echo "Please install:$$missing (Debian's names)"; exit 1; }; \
-	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing
+	$(call install,$(BPF_PACKAGES))

@@ -201,8 +201,18 @@ func TestValidate(t *testing.T) {
 		output, err := validate(repositoryConfig(t))
 		require.NoError(t, err, output)
 	})
+	t.Run("that for kubernetes is good", func(t *testing.T) {
+		output, err := validate(filepath.Join("..", "configs", "kubernetes-agent.yaml"))
+		require.NoError(t, err, output)
+	})
 	for hotspot, parts := range map[string][]string{
 		"{}": nil,
+		"{root_path: /hostfs, include: {match_type: regexp, cgroups: [^/kubepods]}, exclude: {pids: [1]}}": nil,
+		"{root_path: hostfs, include: {match_type: glob}, exclude: {match_type: regexp, owners: ['(']}}": {
+			`root_path: must be an absolute path, is "hostfs"`,
+			`include::match_type: must be strict or regexp, is "glob"`,
+			"exclude::owners::0: must be a regular expression of Go's",
+		},
 		"{interval: 5s}": {
 			"hotspot", "has invalid keys: interval",
 		},

@@ -56,7 +56,7 @@ func (h *Host) Now() (time.Time, time.Duration) {
 
 // CPUs returns how many CPUs are online, at least 1.
 func (h *Host) CPUs() int {
-	list, err := os.ReadFile(filepath.Join(h.sys, "devices/system/cpu/online"))
+	list, err := os.ReadFile(filepath.Join(h.sys, cpusOnline))
 	if err != nil {
 		return 1
 	}

@@ -1,119 +1,220 @@
 // Package identity tells whose a process is: its control group, container and
-// pod.
+// pod, what it was started with and who owns it.
 package identity
 
 import (
 	"fmt"
-	"regexp"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/prometheus/procfs"
 
+	"github.com/hotspot-otel/hotspot/internal/cgroup"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 )
 
 // Identity is whose a process is; a field is empty where nothing tells it.
 type Identity struct {
 	Cgroup      string // path, under cgroup v1 that of the cpu controller
-	ContainerID string // 64 hexadecimal digits
+	ContainerID string // 64 hexadecimal digits, or the name of an nspawn machine
 	PodUID      string // Kubernetes, with dashes
 
 	// Paths in the hierarchies where memory is limited; empty where there is none.
 	MemoryCgroup  string // of the memory controller, cgroup v1
 	UnifiedCgroup string // cgroup v2
+
+	// Of these Describe sets what was asked for.
+	ExecutablePath string // in the mount namespace of the process
+	CommandLine    string // printable, without secrets, at most 4096 bytes
+	Owner          string // effective user: the name, or the id of one without
 }
 
+// Details is what Describe reads on top of what Of does.
+type Details struct{ ExecutablePath, CommandLine, Owner bool }
+
 // Reader reads /proc once per process, and again when it moves to another
-// control group. It is not safe for concurrent use.
+// control group or runs another program; only what it is asked for. What cannot
+// be read stays as it was. It is not safe for concurrent use.
 type Reader struct {
-	proc  procfs.FS
-	known map[sampler.ID]*entry
-	pass  uint64
+	proc     procfs.FS
+	details  Details
+	space    namespace
+	users    users
+	known    map[sampler.ID]*entry
+	pass     uint64
+	failures [kinds]failures
 }
+
+// A process nobody has asked for in so many passes is forgotten. One is not
+// enough: a diagnosis of one that has exited may end later.
+const remembered = 3
 
 type entry struct {
 	Identity
-	cgroup, cpu, memory uint64 // the control groups it was read in
+	inGroups            bool   // the control groups were read
+	cgroup, cpu, memory uint64 // in which it was then
+	execID              uint64 // the program these are of:
+	path, line, owner   bool   // was read
 	pass                uint64 // the last that asked
 }
 
-// Open returns a reader of the procfs mounted at the given place.
-func Open(proc string) (*Reader, error) {
-	fs, err := procfs.NewFS(proc)
+// Open returns a reader of the host whose root is mounted at root.
+func Open(root string, mounts cgroup.Mounts, details Details) (*Reader, error) {
+	proc, err := procfs.NewFS(filepath.Join(root, "proc"))
 	if err != nil {
 		return nil, fmt.Errorf("open procfs: %w", err)
 	}
-	return &Reader{proc: fs, known: make(map[sampler.ID]*entry)}, nil
+	return &Reader{
+		proc:    proc,
+		details: details,
+		space:   namespace{proc: proc, mounts: mounts, bases: make(map[string]base)},
+		users:   users{file: filepath.Join(root, "etc/passwd")},
+		known:   make(map[sampler.ID]*entry),
+	}, nil
 }
 
-// Of returns whose the process is. One that is gone already has no identity
-// but what was read before.
+// Of returns whose the process is, without details. One that is gone already has
+// no identity but what was read before.
 func (r *Reader) Of(p sampler.Process) Identity {
-	e := r.known[p.ID]
-	if e == nil {
-		e = &entry{}
-		r.known[p.ID] = e
-	}
-	if e.pass == 0 || e.cgroup != p.Cgroup || e.cpu != p.CPUCgroup || e.memory != p.MemoryCgroup {
+	id := r.of(p).Identity
+	id.ExecutablePath, id.CommandLine, id.Owner = "", "", ""
+	return id
+}
+
+func (r *Reader) of(p sampler.Process) *entry {
+	e := r.know(p)
+	if !e.inGroups || e.cgroup != p.Cgroup || e.cpu != p.CPUCgroup || e.memory != p.MemoryCgroup {
+		e.inGroups = true
 		e.cgroup, e.cpu, e.memory = p.Cgroup, p.CPUCgroup, p.MemoryCgroup
-		if id, ok := r.read(int(p.Pid)); ok {
-			e.Identity = id
+		groups, err := read(r, p, procfs.Proc.Cgroups)
+		if err == nil {
+			r.identify(groups, &e.Identity)
 		}
 	}
-	e.pass = r.pass + 1
-	return e.Identity
+	return e
 }
 
-// EndPass forgets the processes nobody asked for since the last call.
+// know returns what is known of a process, and that it was asked for.
+func (r *Reader) know(p sampler.Process) *entry {
+	e := r.known[p.ID]
+	if e == nil {
+		e = &entry{execID: p.ExecID}
+		r.known[p.ID] = e
+	}
+	if e.execID != p.ExecID {
+		e.execID, e.path, e.line, e.owner = p.ExecID, false, false, false
+	}
+	e.pass = r.pass + 1
+	return e
+}
+
+// Describe returns whose the process is, with the details the reader was opened
+// for.
+func (r *Reader) Describe(p sampler.Process) Identity {
+	id := r.Of(p)
+	if r.details.ExecutablePath {
+		id.ExecutablePath = r.executablePath(p)
+	}
+	if r.details.CommandLine {
+		id.CommandLine = r.CommandLine(p)
+	}
+	if r.details.Owner {
+		id.Owner = r.Owner(p)
+	}
+	return id
+}
+
+// executablePath returns the path of the program; empty for the kernel's own
+// threads and the dead. The program may have been replaced since.
+func (r *Reader) executablePath(p sampler.Process) string {
+	e := r.know(p)
+	if e.path || p.Kernel {
+		return e.ExecutablePath
+	}
+	e.path = true
+	if path, err := read(r, p, procfs.Proc.Executable); err == nil && path != "" {
+		e.ExecutablePath = sampler.Printable(strings.TrimSuffix(path, " (deleted)"))
+	}
+	return e.ExecutablePath
+}
+
+// CommandLine returns what the process was started with, as it leaves in an
+// attribute; empty for the kernel's own threads and the dead.
+func (r *Reader) CommandLine(p sampler.Process) string {
+	e := r.know(p)
+	if e.line || p.Kernel {
+		return e.CommandLine
+	}
+	e.line = true
+	if arguments, err := read(r, p, procfs.Proc.CmdLine); err == nil && len(arguments) > 0 {
+		e.CommandLine = commandLine(arguments)
+	}
+	return e.CommandLine
+}
+
+// Owner returns the name of the effective user, or the id of one without a name.
+func (r *Reader) Owner(p sampler.Process) string {
+	e := r.know(p)
+	if e.owner {
+		return e.Owner
+	}
+	e.owner = true
+	if status, err := read(r, p, procfs.Proc.NewStatus); err == nil {
+		e.Owner = r.users.name(status.UIDs[1])
+	}
+	return e.Owner
+}
+
+// EndPass forgets the processes nobody has asked for of late.
 func (r *Reader) EndPass() {
 	r.pass++
+	r.users.look = true
 	for id, e := range r.known {
-		if e.pass < r.pass {
+		if e.pass+remembered <= r.pass {
 			delete(r.known, id)
 		}
 	}
 }
 
-func (r *Reader) read(pid int) (Identity, bool) {
-	proc, err := r.proc.Proc(pid)
-	if err != nil {
-		return Identity{}, false
+// read reads one file of a process.
+func read[T any](r *Reader, p sampler.Process, file func(procfs.Proc) (T, error)) (T, error) {
+	var content T
+	proc, err := r.proc.Proc(int(p.Pid))
+	if err == nil {
+		content, err = file(proc)
 	}
-	cgroups, err := proc.Cgroups()
 	if err != nil {
-		return Identity{}, false
+		r.failed(p, err)
 	}
-	return parse(cgroups), true
+	return content, err
 }
 
-// What container runtimes and the kubelet write into the path, whichever
-// driver they use: /kubepods/burstable/pod<uid>/<id>,
-// /kubepods.slice/kubepods-pod<uid>.slice/cri-containerd-<id>.scope.
-var (
-	containerID = regexp.MustCompile(`(?:^|[/:-])([0-9a-f]{64})(?:\.scope)?(?:$|/)`)
-	podUID      = regexp.MustCompile(`[/-]pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?(?:$|/)`)
-)
-
-func parse(cgroups []procfs.Cgroup) Identity {
-	var id Identity
-	for _, c := range cgroups {
+// identify puts together what the hierarchies tell. Of the container the one
+// tells that has it in most others: not every hierarchy is known to all
+// runtimes.
+func (r *Reader) identify(groups []procfs.Cgroup, id *Identity) {
+	id.Cgroup, id.MemoryCgroup, id.UnifiedCgroup = "", "", ""
+	var best place
+	for _, g := range groups {
+		path, absolute := r.space.absolute(g)
 		// Hierarchy 0 is v2. Where the cpu controller is on v1, it says more.
-		isV2 := c.HierarchyID == 0
-		if isV2 {
-			id.UnifiedCgroup = c.Path
-		} else if slices.Contains(c.Controllers, "memory") {
-			id.MemoryCgroup = c.Path
+		isV2 := g.HierarchyID == 0
+		if slices.Contains(g.Controllers, "cpu") || isV2 && id.Cgroup == "" {
+			id.Cgroup = sampler.Printable(path)
 		}
-		if slices.Contains(c.Controllers, "cpu") || isV2 && id.Cgroup == "" {
-			id.Cgroup = c.Path
+		if absolute && isV2 {
+			id.UnifiedCgroup = path
+		} else if absolute && slices.Contains(g.Controllers, "memory") {
+			id.MemoryCgroup = path
 		}
-		if all := containerID.FindAllStringSubmatch(c.Path, -1); id.ContainerID == "" && all != nil {
-			id.ContainerID = all[len(all)-1][1]
+		p := placeOf(path)
+		if p.depth > best.depth {
+			best.container, best.depth = sampler.Printable(p.container), p.depth
 		}
-		if uid := podUID.FindStringSubmatch(c.Path); id.PodUID == "" && uid != nil {
-			id.PodUID = strings.ReplaceAll(uid[1], "_", "-")
+		if best.pod == "" {
+			best.pod = p.pod
 		}
 	}
-	return id
+	id.ContainerID, id.PodUID = best.container, best.pod
 }

@@ -12,8 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/procfs"
-
+	"github.com/hotspot-otel/hotspot/internal/cgroup"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 )
 
@@ -69,23 +68,9 @@ type stall struct {
 	share float64       // of the last window
 }
 
-// Open finds the hierarchies among the mounts of this process.
-func Open() (*Reader, error) {
-	mounts, err := procfs.GetMounts()
-	if err != nil {
-		return nil, fmt.Errorf("find the mounts of control groups: %w", err)
-	}
-	var v1, v2 string
-	for _, m := range mounts {
-		_, memory := m.SuperOptions["memory"]
-		switch {
-		case m.FSType == "cgroup2" && v2 == "":
-			v2 = m.MountPoint
-		case m.FSType == "cgroup" && memory && v1 == "":
-			v1 = m.MountPoint
-		}
-	}
-	return newReader(v1, v2), nil
+// New returns a reader of the hierarchies where they are mounted.
+func New(mounts cgroup.Mounts) *Reader {
+	return newReader(mounts.Controller("memory"), mounts.Unified())
 }
 
 func newReader(v1, v2 string) *Reader {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hotspot-otel/hotspot/internal/cgroup"
 	"github.com/hotspot-otel/hotspot/internal/identity"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 )
@@ -426,9 +427,10 @@ func TestGroupsNobodyIsInAreForgotten(t *testing.T) {
 	require.Len(t, r.groups, 1)
 }
 
-func TestOpenFindsTheHierarchiesOfThisHost(t *testing.T) {
-	r, err := Open()
+func TestTheHierarchiesOfThisHostAreFound(t *testing.T) {
+	mounts, err := cgroup.Find("/")
 	require.NoError(t, err)
+	r := New(mounts)
 	for _, h := range []hierarchy{r.v1, r.v2} {
 		if h.root != "" {
 			require.DirExists(t, h.root)

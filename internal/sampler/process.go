@@ -180,11 +180,14 @@ func (p *process) rename(comm [16]uint8) {
 	}
 	p.comm = comm
 	name, _, _ := bytes.Cut(comm[:], []byte{0})
-	p.Name = strings.Map(printable, string(name))
+	p.Name = Printable(string(name))
 }
 
-// printable replaces what could forge a line of a log or move a cursor. Bytes
-// that are not UTF-8 arrive here as utf8.RuneError already.
+// Printable returns text that a process chose with what does not print, or is
+// not UTF-8, replaced: it could forge a line of a log or move a cursor.
+func Printable(text string) string { return strings.Map(printable, text) }
+
+// printable is called with utf8.RuneError for bytes that are not UTF-8.
 func printable(r rune) rune {
 	if unicode.IsPrint(r) {
 		return r

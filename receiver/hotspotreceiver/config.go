@@ -3,11 +3,13 @@ package hotspotreceiver
 import (
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/internal/filter"
 	"github.com/hotspot-otel/hotspot/internal/selection"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
@@ -33,9 +35,16 @@ type Config struct {
 	InitialDelay time.Duration `mapstructure:"initial_delay"`
 	// ErrorMode is what happens when the kernel cannot be watched.
 	ErrorMode ErrorMode `mapstructure:"error_mode"`
+	// RootPath is where the root of the host is mounted, if that is not the root of
+	// the collector: /proc, /sys and /etc are read under it.
+	RootPath string `mapstructure:"root_path"`
 	// KernelThreads exports the kernel's own threads as well. They are diagnosed
 	// in any case, and exported while they are.
 	KernelThreads bool `mapstructure:"kernel_threads"`
+	// Include and Exclude say which processes are exported; exclude wins. All are
+	// diagnosed, and in the evidence of others.
+	Include filter.Config `mapstructure:"include"`
+	Exclude filter.Config `mapstructure:"exclude"`
 	// Selection is how many processes are exported.
 	Selection selection.Config `mapstructure:",squash"`
 	// Contention is about who waits behind whom.
@@ -94,6 +103,8 @@ func createDefaultConfig() component.Config {
 		CollectionInterval: 5 * time.Second,
 		InitialDelay:       time.Second,
 		ErrorMode:          PropagateErrors,
+		Include:            filter.DefaultConfig(),
+		Exclude:            filter.DefaultConfig(),
 		Selection:          selection.DefaultConfig(),
 		Contention: ContentionConfig{
 			Enabled: true, MinWait: time.Millisecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
@@ -118,6 +129,10 @@ func (c *Config) Validate() error {
 	if c.ErrorMode != PropagateErrors && c.ErrorMode != IgnoreErrors {
 		errs = append(errs, fmt.Errorf("error_mode: must be %s or %s, is %q", PropagateErrors, IgnoreErrors, c.ErrorMode))
 	}
+	if c.RootPath != "" && !path.IsAbs(c.RootPath) {
+		errs = append(errs, fmt.Errorf("root_path: must be an absolute path, is %q", c.RootPath))
+	}
+	errs = append(errs, c.Include.Check("include"), c.Exclude.Check("exclude"))
 	errs = append(errs, c.Selection.Check())
 	if w := c.Contention.MinWait; w < minMinWait || w > maxMinWait {
 		errs = append(errs, fmt.Errorf("contention::min_wait: must be between %v and %v, is %v", minMinWait, maxMinWait, w))

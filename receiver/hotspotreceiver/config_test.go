@@ -1,8 +1,11 @@
 package hotspotreceiver
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
 	"github.com/hotspot-otel/hotspot/internal/diagnosis"
+	"github.com/hotspot-otel/hotspot/internal/filter"
 	"github.com/hotspot-otel/hotspot/internal/selection"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
@@ -24,7 +28,16 @@ func TestConfig(t *testing.T) {
 	all.CollectionInterval = 10 * time.Second
 	all.InitialDelay = 0
 	all.ErrorMode = IgnoreErrors
+	all.RootPath = "/hostfs"
 	all.KernelThreads = true
+	all.Include = filter.Config{
+		MatchType:       filter.Regexp,
+		ExecutableNames: []string{"^postgres", "^nginx$"},
+		Commands:        []string{"-D /data"},
+		Cgroups:         []string{"^/system.slice/"},
+		Owners:          []string{"^(root|postgres)$"},
+	}
+	all.Exclude = filter.Config{MatchType: filter.Strict, Pids: []int64{1, 812}}
 	all.Selection = selection.Config{TopK: 25, Hold: 6, Max: 1000}
 	all.Contention = ContentionConfig{
 		Enabled: false, MinWait: 2500 * time.Microsecond, MaxPairs: 200, ExpireAfter: 30 * time.Minute,
@@ -103,7 +116,10 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	require.Equal(t, 5*time.Second, config.CollectionInterval)
 	require.Equal(t, time.Second, config.InitialDelay)
 	require.Equal(t, PropagateErrors, config.ErrorMode)
+	require.Empty(t, config.RootPath)
 	require.False(t, config.KernelThreads)
+	require.Equal(t, filter.Config{MatchType: filter.Strict}, config.Include)
+	require.Equal(t, filter.Config{MatchType: filter.Strict}, config.Exclude)
 	require.Equal(t, selection.Config{TopK: 10, Hold: 3, Max: 200}, config.Selection)
 	require.Equal(t, ContentionConfig{
 		Enabled: true, MinWait: time.Millisecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
@@ -143,6 +159,24 @@ func TestBadConfig(t *testing.T) {
 		"error_mode: silent":           `error_mode: must be propagate or ignore, is "silent"`,
 		`error_mode: ""`:               `error_mode: must be propagate or ignore, is ""`,
 		"kernel_threads: perhaps":      "'kernel_threads' expected type 'bool'",
+
+		"root_path: hostfs":    `root_path: must be an absolute path, is "hostfs"`,
+		"root_path: [/hostfs]": "'root_path' expected type 'string'",
+
+		"include: {names: [sh]}":            "'include' has invalid keys: names",
+		"include: [sh]":                     "'include' expected a map",
+		"exclude: {pids: [one]}":            "'exclude.pids[0]' expected type 'int64'",
+		"exclude: {pids: [1, 0]}":           "exclude::pids::1: must be between 1 and 2147483647, is 0",
+		"exclude: {pids: [4294967296]}":     "exclude::pids::0: must be between 1 and 2147483647, is 4294967296",
+		"include: {match_type: glob}":       `include::match_type: must be strict or regexp, is "glob"`,
+		`exclude: {match_type: ""}`:         `exclude::match_type: must be strict or regexp, is ""`,
+		"exclude: {match_type: Strict}":     `exclude::match_type: must be strict or regexp, is "Strict"`,
+		`include: {commands: ["", x]}`:      "include::commands::0: must not be empty",
+		`include: {executable_names: [""]}`: "include::executable_names::0: must not be empty",
+		"include: {owners: {a: b}}":         "'include.owners",
+		"exclude: {match_type: regexp, cgroups: [a, '(']}": "exclude::cgroups::1: must be a regular expression of" +
+			" Go's: error parsing regexp: missing closing ): `(`",
+		"include: {match_type: regexp, owners: ['(?!x)']}": "include::owners::0: must be a regular expression of Go's",
 
 		"top_k: -1":              "top_k: must be between 0 and 4194304, is -1",
 		"top_k: 4194305":         "top_k: must be between 0 and 4194304, is 4194305",
@@ -269,6 +303,7 @@ diagnosis:
 func TestTheEndsOfARangeAreInIt(t *testing.T) {
 	for _, yaml := range []string{
 		"collection_interval: 100ms", "collection_interval: 1h", "initial_delay: 0s", "initial_delay: 1h",
+		"root_path: /", "exclude: {pids: [1, 2147483647]}", "exclude: {executable_names: ['(']}",
 		"{top_k: 0, top_k_hold: 0, max_processes: 1}", "{top_k: 4194304, top_k_hold: 1000, max_processes: 4194304}",
 		"contention: {min_wait: 100us, max_pairs: 0}", "contention: {min_wait: 1s, max_pairs: 16384}",
 		"contention: {expire_after: 10s}", "contention: {expire_after: 24h}",
@@ -301,16 +336,69 @@ func TestTheExampleInTheDocumentationIsTheDefault(t *testing.T) {
 	want, got := confmap.New(), confmap.New()
 	require.NoError(t, want.Marshal(defaults))
 	require.NoError(t, got.Marshal(documented))
-	require.Equal(t, want.ToStringMap(), got.ToStringMap())
-
-	own := func(c *confmap.Conf) []string {
-		return slices.DeleteFunc(c.AllKeys(), func(key string) bool {
-			block, _, _ := strings.Cut(key, "::")
-			// What is nil is as for all labels, and documented once.
-			return c.Get(key) == nil || slices.Contains([]string{"metrics", "events", "resource_attributes"}, block)
-		})
+	values := func(c *confmap.Conf) map[string]any {
+		all := map[string]any{}
+		for _, key := range c.AllKeys() {
+			if list := reflect.ValueOf(c.Get(key)); list.Kind() == reflect.Slice && list.Len() == 0 {
+				continue // nil or not
+			}
+			all[key] = c.Get(key)
+		}
+		return all
 	}
-	require.ElementsMatch(t, own(want), own(block), "a key whose default is 0 or false is documented as well")
+	require.Equal(t, values(want), values(got))
+	require.ElementsMatch(t, ownKeys(want), ownKeys(block), "a key whose default is 0 or false is documented as well")
+}
+
+// ownKeys returns the keys of a configuration that mdatagen has not made.
+func ownKeys(c *confmap.Conf) []string {
+	return slices.DeleteFunc(c.AllKeys(), func(key string) bool {
+		block, _, _ := strings.Cut(key, "::")
+		// What is nil is as for all labels, and documented once.
+		return c.Get(key) == nil || slices.Contains([]string{"metrics", "events", "resource_attributes"}, block)
+	})
+}
+
+// The table of the README has every key as well, with its default, but sums up
+// the rules.
+func TestTheTableOfTheREADMEHasEveryKeyWithItsDefault(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	require.NoError(t, err)
+	defaults := confmap.New()
+	require.NoError(t, defaults.Marshal(createDefaultConfig()))
+	rows := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_:]+)` \\| (.*?) ?\\|").FindAllStringSubmatch(string(text), -1) {
+		rows[row[1]] = strings.Trim(row[2], "`")
+	}
+	for _, key := range ownKeys(defaults) {
+		if parts := strings.Split(key, "::"); parts[0] == "diagnosis" && len(parts) > 2 {
+			continue
+		}
+		said, found := rows[key]
+		require.True(t, found, "%s is missing", key)
+		block := confmap.NewFromStringMap(map[string]any{})
+		if said != "" {
+			retrieved, err := confmap.NewRetrievedFromYAML([]byte(strings.ReplaceAll(key, "::", ": {") + ": " + said +
+				strings.Repeat("}", strings.Count(key, "::"))))
+			require.NoError(t, err)
+			block, err = retrieved.AsConf()
+			require.NoError(t, err)
+		}
+		config, got := createDefaultConfig().(*Config), confmap.New()
+		zero := reflect.ValueOf(config).Elem()
+		for i := range zero.NumField() {
+			if tag := zero.Type().Field(i).Tag.Get("mapstructure"); tag != "" && tag != ",squash" {
+				zero.Field(i).SetZero() // so that the default comes from the table
+			}
+		}
+		require.NoError(t, block.Unmarshal(config), key)
+		require.NoError(t, got.Marshal(config))
+		require.Equal(t, fmt.Sprint(defaults.Get(key)), fmt.Sprint(got.Get(key)), key)
+		delete(rows, key)
+	}
+	for key := range rows {
+		require.NotContains(t, []string{"include", "exclude", "contention"}, strings.Split(key, "::")[0], "%s is no key", key)
+	}
 }
 
 // load reads and validates a configuration the way the collector does.

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/hotspot-otel/hotspot/bpf"
+	"github.com/hotspot-otel/hotspot/internal/filter"
 	"github.com/hotspot-otel/hotspot/internal/identity"
 	"github.com/hotspot-otel/hotspot/internal/memory"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
@@ -51,15 +52,19 @@ const (
 func newWorld() *world { return &world{born: time.Now()} }
 
 // open is an opener.
-func (w *world) open(*Config) (*eyes, error) {
+func (w *world) open(config *Config) (*eyes, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.openErr != nil {
 		return nil, w.openErr
 	}
+	chosen, err := filter.New(config.Include, config.Exclude, fakeIdentifier{})
+	if err != nil {
+		return nil, err
+	}
 	w.opened++
 	from := sampler.Sources{Census: w, Exits: w.exits, Contention: w.contention, OOM: w.oom, Host: w}
-	return &eyes{from: from, missing: w.missing, whose: fakeIdentifier{}, memory: noLimits{}, close: func() error {
+	return &eyes{from: from, missing: w.missing, whose: fakeIdentifier{}, chosen: chosen, memory: noLimits{}, close: func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.closed++
@@ -135,6 +140,18 @@ func (fakeIdentifier) Of(p sampler.Process) identity.Identity {
 		PodUID:      "2f6c9a1e-0b7d-4a55-9d3c-5a1c2b3d4e5f",
 	}
 }
+
+func (f fakeIdentifier) Describe(p sampler.Process) identity.Identity {
+	id := f.Of(p)
+	id.ExecutablePath, id.CommandLine, id.Owner = "/usr/bin/"+p.Name, f.CommandLine(p), f.Owner(p)
+	return id
+}
+
+func (fakeIdentifier) CommandLine(p sampler.Process) string { return p.Name + " -D /data" }
+
+func (fakeIdentifier) Owner(sampler.Process) string { return "postgres" }
+
+func (fakeIdentifier) Failures(func(identity.Failure, int, error)) {}
 
 func (fakeIdentifier) EndPass() {}
 

@@ -10,6 +10,7 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/plogtest"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/pmetrictest"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
@@ -219,22 +220,47 @@ func compareLogs(t *testing.T, name string, got plog.Logs) {
 }
 
 func TestMetricsAndLogsOfAProcessHaveTheSameResource(t *testing.T) {
-	config := createDefaultConfig().(*Config)
-	engine, s := diagnosis.New(config.Diagnosis), fixedSnapshot(1, fixedBusy(), fixedLeaking(), fixedIdle())
-	events := engine.Observe(s)
-	require.Len(t, events, 2)
-	s.Kills = []sampler.Kill{{Process: fixedIdle().Process}}
-	c := newCollector(t)
-	logs := newLogsWriter(config, c.settings).write(fakeIdentifier{}, s, events)
-	metrics, _ := newMetricsWriter(config, c.settings).write(fakeIdentifier{}, s, engine)
-	require.Equal(t, 3, logs.ResourceLogs().Len())
-	for _, rl := range logs.ResourceLogs().All() {
-		pid, _ := rl.Resource().Attributes().Get("process.pid")
-		rm, ok := ofProcess(metrics, pid.Int())
-		require.True(t, ok)
-		require.Equal(t, rm.Resource().Attributes().AsRaw(), rl.Resource().Attributes().AsRaw())
-		require.Equal(t, rm.SchemaUrl(), rl.SchemaUrl())
+	details := []string{"process.executable.path", "process.command_line", "process.owner"}
+	for name, tt := range map[string]struct{ enabled bool }{
+		"as by default":         {false},
+		"with optional details": {true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := createDefaultConfig().(*Config)
+			if tt.enabled {
+				enable(t, config, details...)
+			}
+			engine, s := diagnosis.New(config.Diagnosis), fixedSnapshot(1, fixedBusy(), fixedLeaking(), fixedIdle())
+			events := engine.Observe(s)
+			require.Len(t, events, 2)
+			s.Kills = []sampler.Kill{{Process: fixedIdle().Process}}
+			c := newCollector(t)
+			logs := newLogsWriter(config, c.settings).write(fakeIdentifier{}, s, events)
+			metrics, _ := newMetricsWriter(config, c.settings).write(fakeIdentifier{}, s, engine)
+			require.Equal(t, 3, logs.ResourceLogs().Len())
+			for _, rl := range logs.ResourceLogs().All() {
+				pid, _ := rl.Resource().Attributes().Get("process.pid")
+				rm, ok := ofProcess(metrics, pid.Int())
+				require.True(t, ok)
+				require.Equal(t, rm.Resource().Attributes().AsRaw(), rl.Resource().Attributes().AsRaw())
+				require.Equal(t, rm.SchemaUrl(), rl.SchemaUrl())
+				for _, name := range details {
+					_, has := rl.Resource().Attributes().Get(name)
+					require.Equal(t, tt.enabled, has, name)
+				}
+			}
+		})
 	}
+}
+
+// enable switches resource attributes on.
+func enable(t *testing.T, config *Config, attributes ...string) {
+	t.Helper()
+	block := map[string]any{}
+	for _, name := range attributes {
+		block[name] = map[string]any{"enabled": true}
+	}
+	require.NoError(t, confmap.NewFromStringMap(map[string]any{"resource_attributes": block}).Unmarshal(config))
 }
 
 // fixedSnapshot is the nth window, from 1, of a host with four CPUs.

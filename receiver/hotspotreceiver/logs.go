@@ -21,6 +21,7 @@ type logsWriter struct {
 	attributes metadata.ResourceAttributesConfig
 	enabled    map[diagnosis.Label]bool
 	kills      bool
+	chosen     selector
 }
 
 func newLogsWriter(config *Config, set receiver.Settings) *logsWriter {
@@ -36,7 +37,8 @@ func newLogsWriter(config *Config, set receiver.Settings) *logsWriter {
 			diagnosis.ForkStorm:     config.Events.HotspotDiagnosisForkStorm.Enabled,
 			diagnosis.CPUBound:      config.Events.HotspotDiagnosisCPUBound.Enabled,
 		},
-		kills: config.Events.HotspotOomKill.Enabled,
+		kills:  config.Events.HotspotOomKill.Enabled,
+		chosen: everyProcess{},
 	}
 }
 
@@ -45,19 +47,19 @@ func (l *logsWriter) write(whose identifier, s *sampler.Snapshot, events []diagn
 	resource := metadata.NewResourceBuilder(l.attributes)
 	for i := range s.Kills {
 		k := &s.Kills[i]
-		if !l.kills {
-			break
+		if !l.kills || !l.chosen.Exported(k.Process) {
+			continue
 		}
 		l.builder.AppendLogRecord(killRecord(k, s))
-		l.builder.EmitForResource(metadata.WithLogsResource(processResource(resource, k.Process, whose.Of(k.Process))))
+		l.builder.EmitForResource(metadata.WithLogsResource(processResource(resource, k.Process, whose.Describe(k.Process))))
 	}
 	for i := range events {
 		e := &events[i]
-		if !l.enabled[e.Label] {
+		if !l.enabled[e.Label] || !l.chosen.Exported(e.Process) {
 			continue
 		}
 		// mdatagen's own records have no severity, body or observed time.
-		own := whose.Of(e.Process)
+		own := whose.Describe(e.Process)
 		l.builder.AppendLogRecord(record(e, whose, own, s.End))
 		l.builder.EmitForResource(metadata.WithLogsResource(processResource(resource, e.Process, own)))
 	}

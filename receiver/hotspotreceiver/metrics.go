@@ -23,6 +23,7 @@ type metricsWriter struct {
 	started       time.Time // what belongs to no process counts since then
 	attributes    metadata.ResourceAttributesConfig
 	kernelThreads bool
+	chosen        selector
 	maxPairs      int
 	pairsApart    bool // each pair has a series of its own
 	selector      *selection.Selector
@@ -38,6 +39,7 @@ func newMetricsWriter(config *Config, set receiver.Settings) *metricsWriter {
 		started:       time.Now(),
 		attributes:    config.MetricsBuilderConfig.ResourceAttributes,
 		kernelThreads: config.KernelThreads,
+		chosen:        everyProcess{},
 		maxPairs:      config.Contention.MaxPairs,
 		pairsApart:    len(config.Metrics.HotspotProcessWaitTime.EnabledAttributes) == pairAttributes,
 		cgroups:       newCgroupsWriter(config),
@@ -62,7 +64,7 @@ func (m *metricsWriter) write(whose identifier, s *sampler.Snapshot, engine *dia
 		}
 		processes++
 		m.record(at, w, s, engine.Label(w.ID))
-		m.builder.EmitForResource(metadata.WithResource(processResource(resource, w.Process, whose.Of(w.Process))))
+		m.builder.EmitForResource(metadata.WithResource(processResource(resource, w.Process, whose.Describe(w.Process))))
 	}
 	m.cgroups.write(at, s, whose, m)
 	m.recordHost(at, engine)
@@ -76,7 +78,7 @@ func (m *metricsWriter) countSince(start time.Time) {
 }
 
 func (m *metricsWriter) mayExport(w *sampler.Window, label diagnosis.Label) bool {
-	return !w.Kernel || m.kernelThreads || label != diagnosis.OK
+	return (!w.Kernel || m.kernelThreads || label != diagnosis.OK) && m.chosen.Exported(w.Process)
 }
 
 // leaveOut counts a process that is not exported in this window.

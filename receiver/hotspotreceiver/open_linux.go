@@ -1,24 +1,43 @@
 package hotspotreceiver
 
 import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+
 	"github.com/hotspot-otel/hotspot/bpf"
+	"github.com/hotspot-otel/hotspot/internal/cgroup"
+	"github.com/hotspot-otel/hotspot/internal/filter"
 	"github.com/hotspot-otel/hotspot/internal/host"
 	"github.com/hotspot-otel/hotspot/internal/identity"
 	"github.com/hotspot-otel/hotspot/internal/memory"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
+	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
 
-// openHost opens the host this process runs on.
+// openHost opens the host whose root is at root_path.
 func openHost(config *Config) (*eyes, error) {
-	h, err := host.Open("/proc", "/sys")
+	root := filepath.Clean(cmp.Or(config.RootPath, "/"))
+	if err := host.CheckRoot(root); err != nil {
+		return nil, fmt.Errorf("root_path: %w", err)
+	}
+	h, err := host.Open(filepath.Join(root, "proc"), filepath.Join(root, "sys"))
 	if err != nil {
 		return nil, err
 	}
-	whose, err := identity.Open("/proc")
+	var missing []error
+	mounts, err := cgroup.Find(root)
+	if err == nil {
+		err = mounts.Check()
+	}
+	if err != nil {
+		missing = append(missing, fmt.Errorf("memory limits and stalls of control groups are not known: %w", err))
+	}
+	whose, err := identity.Open(root, mounts, details(config))
 	if err != nil {
 		return nil, err
 	}
-	limits, err := memory.Open()
+	chosen, err := filter.New(config.Include, config.Exclude, whose)
 	if err != nil {
 		return nil, err
 	}
@@ -41,5 +60,26 @@ func openHost(config *Config) (*eyes, error) {
 	if kernel.OOM != nil {
 		from.OOM = kernel.OOM
 	}
-	return &eyes{from: from, missing: kernel.Missing, whose: whose, memory: limits, close: kernel.Close}, nil
+	return &eyes{
+		from:    from,
+		missing: append(missing, kernel.Missing...),
+		whose:   whose,
+		chosen:  chosen,
+		memory:  memory.New(mounts),
+		close:   kernel.Close,
+	}, nil
+}
+
+// details returns what the resources of processes are to have.
+func details(config *Config) identity.Details {
+	var all identity.Details
+	for _, a := range []metadata.ResourceAttributesConfig{
+		config.MetricsBuilderConfig.ResourceAttributes,
+		config.LogsBuilderConfig.ResourceAttributes,
+	} {
+		all.ExecutablePath = all.ExecutablePath || a.ProcessExecutablePath.Enabled
+		all.CommandLine = all.CommandLine || a.ProcessCommandLine.Enabled
+		all.Owner = all.Owner || a.ProcessOwner.Enabled
+	}
+	return all
 }

@@ -6,7 +6,9 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
 
+	"github.com/hotspot-otel/hotspot/internal/identity"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 )
@@ -15,11 +17,18 @@ import (
 // collector.
 type ownTelemetry struct {
 	to   *metadata.TelemetryBuilder
+	log  *zap.Logger
 	lost map[metadata.AttributeHotspotLoss]loss // as counted so far
+	said map[identity.Failure]time.Time         // when it was last logged
 }
 
-func newOwnTelemetry(to *metadata.TelemetryBuilder) *ownTelemetry {
-	return &ownTelemetry{to: to, lost: make(map[metadata.AttributeHotspotLoss]loss)}
+func newOwnTelemetry(to *metadata.TelemetryBuilder, log *zap.Logger) *ownTelemetry {
+	return &ownTelemetry{
+		to:   to,
+		log:  log,
+		lost: make(map[metadata.AttributeHotspotLoss]loss),
+		said: make(map[identity.Failure]time.Time),
+	}
 }
 
 func (o *ownTelemetry) record(ctx context.Context, see *eyes, s *sampler.Snapshot) {
@@ -75,4 +84,28 @@ func (o *ownTelemetry) programs(ctx context.Context, from sampler.Sources) {
 		}
 		o.to.HotspotProgramsAttached.Record(ctx, n, metric.WithAttributes(attribute.String("hotspot.program", program.String())))
 	}
+}
+
+// How often a kind of failure is logged at most: they come by the hundred.
+const failureInterval = time.Minute
+
+var failureNames = map[identity.Failure]metadata.AttributeHotspotIdentityError{
+	identity.Denied:     metadata.AttributeHotspotIdentityErrorDenied,
+	identity.Hidden:     metadata.AttributeHotspotIdentityErrorHidden,
+	identity.Unreadable: metadata.AttributeHotspotIdentityErrorUnreadable,
+}
+
+// identityFailures counts what could not be read of processes, all of which are
+// exported with the rest.
+func (o *ownTelemetry) identityFailures(ctx context.Context, whose identifier, now time.Time) {
+	whose.Failures(func(kind identity.Failure, n int, last error) {
+		name := failureNames[kind].String()
+		o.to.HotspotIdentityErrors.Add(ctx, int64(n), metric.WithAttributes(attribute.String("hotspot.identity.error", name)))
+		if said, ever := o.said[kind]; ever && now.Sub(said) < failureInterval {
+			return
+		}
+		o.said[kind] = now
+		o.log.Warn("Some processes have attributes missing: /proc could not be read",
+			zap.String("kind", name), zap.Int("count", n), zap.Error(last))
+	})
 }

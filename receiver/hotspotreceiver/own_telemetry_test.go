@@ -12,9 +12,12 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/hotspot-otel/hotspot/bpf"
+	"github.com/hotspot-otel/hotspot/internal/identity"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadatatest"
@@ -25,7 +28,7 @@ func newTelemetry(t *testing.T) (*ownTelemetry, *componenttest.Telemetry) {
 	c := newCollector(t)
 	builder, err := metadata.NewTelemetryBuilder(c.settings.TelemetrySettings)
 	require.NoError(t, err)
-	return newOwnTelemetry(builder), c.telemetry
+	return newOwnTelemetry(builder, c.settings.Logger), c.telemetry
 }
 
 func TestLossesAreCountedByReason(t *testing.T) {
@@ -232,3 +235,45 @@ func (f *fakeOOM) Read(visit func(*bpf.OOMKill)) error {
 }
 
 func (f *fakeOOM) Lost() (uint64, error) { return f.n, nil }
+
+// unreadable is an identifier with failures to tell of.
+type unreadable struct {
+	fakeIdentifier
+	failures map[identity.Failure]int
+}
+
+func (u unreadable) Failures(visit func(identity.Failure, int, error)) {
+	for kind, n := range u.failures {
+		visit(kind, n, errors.New("no"))
+	}
+}
+
+func TestFailuresOfIdentityAreCountedAndSaidOnceAMinute(t *testing.T) {
+	own, telemetry := newTelemetry(t)
+	core, log := observer.New(zapcore.InfoLevel)
+	own.log = zap.New(core)
+	pass := func(after time.Duration, failures map[identity.Failure]int) {
+		at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(after)
+		own.identityFailures(t.Context(), unreadable{failures: failures}, at)
+	}
+	pass(0, nil)
+	require.Zero(t, log.Len())
+	pass(0, map[identity.Failure]int{identity.Hidden: 500})
+	pass(time.Second, map[identity.Failure]int{identity.Hidden: 2, identity.Denied: 3})
+	pass(59*time.Second, map[identity.Failure]int{identity.Hidden: 1, identity.Unreadable: 1})
+	kinds := []any{}
+	for _, line := range log.All() {
+		kinds = append(kinds, line.ContextMap()["kind"])
+	}
+	require.Equal(t, []any{"hidden", "denied", "unreadable"}, kinds)
+	pass(time.Minute, map[identity.Failure]int{identity.Hidden: 1})
+	require.Equal(t, 4, log.Len())
+	of := func(kind string) attribute.Set {
+		return attribute.NewSet(attribute.String("hotspot.identity.error", kind))
+	}
+	metadatatest.AssertEqualHotspotIdentityErrors(t, telemetry, []metricdata.DataPoint[int64]{
+		{Attributes: of("hidden"), Value: 504},
+		{Attributes: of("denied"), Value: 3},
+		{Attributes: of("unreadable"), Value: 1},
+	}, metricdatatest.IgnoreTimestamp())
+}

@@ -20,6 +20,9 @@ func processResource(b *metadata.ResourceBuilder, p sampler.Process, id identity
 	setKnown(b.SetProcessLinuxCgroup, id.Cgroup)
 	setKnown(b.SetContainerID, id.ContainerID)
 	setKnown(b.SetK8sPodUID, id.PodUID)
+	setKnown(b.SetProcessExecutablePath, id.ExecutablePath)
+	setKnown(b.SetProcessCommandLine, id.CommandLine)
+	setKnown(b.SetProcessOwner, id.Owner)
 	return b.Emit()
 }
 

@@ -26,6 +26,7 @@ type eyes struct {
 	from    sampler.Sources
 	missing []error // why optional sources are nil
 	whose   identifier
+	chosen  selector
 	memory  limiter
 	close   func() error
 }
@@ -35,7 +36,12 @@ type opener func(*Config) (*eyes, error)
 
 // identifier tells whose a process is; package identity has it.
 type identifier interface {
+	// Of tells what of it costs little.
 	Of(sampler.Process) identity.Identity
+	// Describe tells all that leaves with it.
+	Describe(sampler.Process) identity.Identity
+	// Failures calls visit with what could not be read since the last call.
+	Failures(visit func(kind identity.Failure, n int, last error))
 	EndPass()
 }
 
@@ -79,7 +85,7 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 		log:       set.Logger,
 		obs:       obs,
 		telemetry: telemetry,
-		own:       newOwnTelemetry(telemetry),
+		own:       newOwnTelemetry(telemetry, set.Logger),
 		metrics:   newMetricsWriter(config, set),
 		logs:      newLogsWriter(config, set),
 	}, nil
@@ -87,6 +93,7 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 
 // run takes windows until ctx ends; send is the context they are sent in.
 func (w *watch) run(ctx, send context.Context, see *eyes) {
+	w.metrics.chosen, w.logs.chosen = see.chosen, see.chosen
 	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows+1,
 		sampler.WithPairExpiry(w.config.Contention.ExpireAfter))
 	engine := diagnosis.New(w.config.Diagnosis)
@@ -135,7 +142,9 @@ func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler
 	if w.logsTo != nil && len(events)+len(snapshot.Kills) > 0 {
 		w.sendLogs(ctx, see.whose, snapshot, events)
 	}
+	w.own.identityFailures(ctx, see.whose, snapshot.End)
 	see.whose.EndPass()
+	see.chosen.EndPass()
 }
 
 func (w *watch) sendMetrics(ctx context.Context, whose identifier, snapshot *sampler.Snapshot, engine *diagnosis.Engine) {

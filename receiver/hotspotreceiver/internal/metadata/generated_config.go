@@ -1071,9 +1071,12 @@ type ResourceAttributesConfig struct {
 	ContainerID           ResourceAttributeConfig `mapstructure:"container.id"`
 	HotspotCgroupPath     ResourceAttributeConfig `mapstructure:"hotspot.cgroup.path"`
 	K8sPodUID             ResourceAttributeConfig `mapstructure:"k8s.pod.uid"`
+	ProcessCommandLine    ResourceAttributeConfig `mapstructure:"process.command_line"`
 	ProcessCreationTime   ResourceAttributeConfig `mapstructure:"process.creation.time"`
 	ProcessExecutableName ResourceAttributeConfig `mapstructure:"process.executable.name"`
+	ProcessExecutablePath ResourceAttributeConfig `mapstructure:"process.executable.path"`
 	ProcessLinuxCgroup    ResourceAttributeConfig `mapstructure:"process.linux.cgroup"`
+	ProcessOwner          ResourceAttributeConfig `mapstructure:"process.owner"`
 	ProcessParentPid      ResourceAttributeConfig `mapstructure:"process.parent_pid"`
 	ProcessPid            ResourceAttributeConfig `mapstructure:"process.pid"`
 }
@@ -1089,14 +1092,23 @@ func DefaultResourceAttributesConfig() ResourceAttributesConfig {
 		K8sPodUID: ResourceAttributeConfig{
 			Enabled: true,
 		},
+		ProcessCommandLine: ResourceAttributeConfig{
+			Enabled: false,
+		},
 		ProcessCreationTime: ResourceAttributeConfig{
 			Enabled: true,
 		},
 		ProcessExecutableName: ResourceAttributeConfig{
 			Enabled: true,
 		},
+		ProcessExecutablePath: ResourceAttributeConfig{
+			Enabled: false,
+		},
 		ProcessLinuxCgroup: ResourceAttributeConfig{
 			Enabled: true,
+		},
+		ProcessOwner: ResourceAttributeConfig{
+			Enabled: false,
 		},
 		ProcessParentPid: ResourceAttributeConfig{
 			Enabled: true,

@@ -391,6 +391,12 @@ func NewLogsBuilder(lbc LogsBuilderConfig, settings receiver.Settings) *LogsBuil
 	if lbc.ResourceAttributes.K8sPodUID.EventsExclude != nil {
 		lb.resourceAttributeExcludeFilter["k8s.pod.uid"] = filter.CreateFilter(lbc.ResourceAttributes.K8sPodUID.EventsExclude)
 	}
+	if lbc.ResourceAttributes.ProcessCommandLine.EventsInclude != nil {
+		lb.resourceAttributeIncludeFilter["process.command_line"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessCommandLine.EventsInclude)
+	}
+	if lbc.ResourceAttributes.ProcessCommandLine.EventsExclude != nil {
+		lb.resourceAttributeExcludeFilter["process.command_line"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessCommandLine.EventsExclude)
+	}
 	if lbc.ResourceAttributes.ProcessCreationTime.EventsInclude != nil {
 		lb.resourceAttributeIncludeFilter["process.creation.time"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessCreationTime.EventsInclude)
 	}
@@ -403,11 +409,23 @@ func NewLogsBuilder(lbc LogsBuilderConfig, settings receiver.Settings) *LogsBuil
 	if lbc.ResourceAttributes.ProcessExecutableName.EventsExclude != nil {
 		lb.resourceAttributeExcludeFilter["process.executable.name"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessExecutableName.EventsExclude)
 	}
+	if lbc.ResourceAttributes.ProcessExecutablePath.EventsInclude != nil {
+		lb.resourceAttributeIncludeFilter["process.executable.path"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessExecutablePath.EventsInclude)
+	}
+	if lbc.ResourceAttributes.ProcessExecutablePath.EventsExclude != nil {
+		lb.resourceAttributeExcludeFilter["process.executable.path"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessExecutablePath.EventsExclude)
+	}
 	if lbc.ResourceAttributes.ProcessLinuxCgroup.EventsInclude != nil {
 		lb.resourceAttributeIncludeFilter["process.linux.cgroup"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessLinuxCgroup.EventsInclude)
 	}
 	if lbc.ResourceAttributes.ProcessLinuxCgroup.EventsExclude != nil {
 		lb.resourceAttributeExcludeFilter["process.linux.cgroup"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessLinuxCgroup.EventsExclude)
+	}
+	if lbc.ResourceAttributes.ProcessOwner.EventsInclude != nil {
+		lb.resourceAttributeIncludeFilter["process.owner"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessOwner.EventsInclude)
+	}
+	if lbc.ResourceAttributes.ProcessOwner.EventsExclude != nil {
+		lb.resourceAttributeExcludeFilter["process.owner"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessOwner.EventsExclude)
 	}
 	if lbc.ResourceAttributes.ProcessParentPid.EventsInclude != nil {
 		lb.resourceAttributeIncludeFilter["process.parent_pid"] = filter.CreateFilter(lbc.ResourceAttributes.ProcessParentPid.EventsInclude)

@@ -148,6 +148,36 @@ var MapAttributeHotspotDiagnosisState = map[string]AttributeHotspotDiagnosisStat
 	"ended":   AttributeHotspotDiagnosisStateEnded,
 }
 
+// AttributeHotspotIdentityError specifies the value hotspot.identity.error attribute.
+type AttributeHotspotIdentityError int
+
+const (
+	_ AttributeHotspotIdentityError = iota
+	AttributeHotspotIdentityErrorDenied
+	AttributeHotspotIdentityErrorHidden
+	AttributeHotspotIdentityErrorUnreadable
+)
+
+// String returns the string representation of the AttributeHotspotIdentityError.
+func (av AttributeHotspotIdentityError) String() string {
+	switch av {
+	case AttributeHotspotIdentityErrorDenied:
+		return "denied"
+	case AttributeHotspotIdentityErrorHidden:
+		return "hidden"
+	case AttributeHotspotIdentityErrorUnreadable:
+		return "unreadable"
+	}
+	return ""
+}
+
+// MapAttributeHotspotIdentityError is a helper map of string to AttributeHotspotIdentityError attribute value.
+var MapAttributeHotspotIdentityError = map[string]AttributeHotspotIdentityError{
+	"denied":     AttributeHotspotIdentityErrorDenied,
+	"hidden":     AttributeHotspotIdentityErrorHidden,
+	"unreadable": AttributeHotspotIdentityErrorUnreadable,
+}
+
 // AttributeHotspotLoss specifies the value hotspot.loss attribute.
 type AttributeHotspotLoss int
 
@@ -2278,6 +2308,12 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 	if mbc.ResourceAttributes.K8sPodUID.MetricsExclude != nil {
 		mb.resourceAttributeExcludeFilter["k8s.pod.uid"] = filter.CreateFilter(mbc.ResourceAttributes.K8sPodUID.MetricsExclude)
 	}
+	if mbc.ResourceAttributes.ProcessCommandLine.MetricsInclude != nil {
+		mb.resourceAttributeIncludeFilter["process.command_line"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessCommandLine.MetricsInclude)
+	}
+	if mbc.ResourceAttributes.ProcessCommandLine.MetricsExclude != nil {
+		mb.resourceAttributeExcludeFilter["process.command_line"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessCommandLine.MetricsExclude)
+	}
 	if mbc.ResourceAttributes.ProcessCreationTime.MetricsInclude != nil {
 		mb.resourceAttributeIncludeFilter["process.creation.time"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessCreationTime.MetricsInclude)
 	}
@@ -2290,11 +2326,23 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 	if mbc.ResourceAttributes.ProcessExecutableName.MetricsExclude != nil {
 		mb.resourceAttributeExcludeFilter["process.executable.name"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessExecutableName.MetricsExclude)
 	}
+	if mbc.ResourceAttributes.ProcessExecutablePath.MetricsInclude != nil {
+		mb.resourceAttributeIncludeFilter["process.executable.path"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessExecutablePath.MetricsInclude)
+	}
+	if mbc.ResourceAttributes.ProcessExecutablePath.MetricsExclude != nil {
+		mb.resourceAttributeExcludeFilter["process.executable.path"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessExecutablePath.MetricsExclude)
+	}
 	if mbc.ResourceAttributes.ProcessLinuxCgroup.MetricsInclude != nil {
 		mb.resourceAttributeIncludeFilter["process.linux.cgroup"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessLinuxCgroup.MetricsInclude)
 	}
 	if mbc.ResourceAttributes.ProcessLinuxCgroup.MetricsExclude != nil {
 		mb.resourceAttributeExcludeFilter["process.linux.cgroup"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessLinuxCgroup.MetricsExclude)
+	}
+	if mbc.ResourceAttributes.ProcessOwner.MetricsInclude != nil {
+		mb.resourceAttributeIncludeFilter["process.owner"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessOwner.MetricsInclude)
+	}
+	if mbc.ResourceAttributes.ProcessOwner.MetricsExclude != nil {
+		mb.resourceAttributeExcludeFilter["process.owner"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessOwner.MetricsExclude)
 	}
 	if mbc.ResourceAttributes.ProcessParentPid.MetricsInclude != nil {
 		mb.resourceAttributeIncludeFilter["process.parent_pid"] = filter.CreateFilter(mbc.ResourceAttributes.ProcessParentPid.MetricsInclude)

@@ -42,6 +42,13 @@ func (rb *ResourceBuilder) SetK8sPodUID(val string) {
 	}
 }
 
+// SetProcessCommandLine sets provided value as "process.command_line" attribute.
+func (rb *ResourceBuilder) SetProcessCommandLine(val string) {
+	if rb.config.ProcessCommandLine.Enabled {
+		rb.res.Attributes().PutStr("process.command_line", val)
+	}
+}
+
 // SetProcessCreationTime sets provided value as "process.creation.time" attribute.
 func (rb *ResourceBuilder) SetProcessCreationTime(val string) {
 	if rb.config.ProcessCreationTime.Enabled {
@@ -56,10 +63,24 @@ func (rb *ResourceBuilder) SetProcessExecutableName(val string) {
 	}
 }
 
+// SetProcessExecutablePath sets provided value as "process.executable.path" attribute.
+func (rb *ResourceBuilder) SetProcessExecutablePath(val string) {
+	if rb.config.ProcessExecutablePath.Enabled {
+		rb.res.Attributes().PutStr("process.executable.path", val)
+	}
+}
+
 // SetProcessLinuxCgroup sets provided value as "process.linux.cgroup" attribute.
 func (rb *ResourceBuilder) SetProcessLinuxCgroup(val string) {
 	if rb.config.ProcessLinuxCgroup.Enabled {
 		rb.res.Attributes().PutStr("process.linux.cgroup", val)
+	}
+}
+
+// SetProcessOwner sets provided value as "process.owner" attribute.
+func (rb *ResourceBuilder) SetProcessOwner(val string) {
+	if rb.config.ProcessOwner.Enabled {
+		rb.res.Attributes().PutStr("process.owner", val)
 	}
 }
 

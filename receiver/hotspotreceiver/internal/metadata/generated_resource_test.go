@@ -16,9 +16,12 @@ func TestResourceBuilder(t *testing.T) {
 			rb.SetContainerID("container.id-val")
 			rb.SetHotspotCgroupPath("hotspot.cgroup.path-val")
 			rb.SetK8sPodUID("k8s.pod.uid-val")
+			rb.SetProcessCommandLine("process.command_line-val")
 			rb.SetProcessCreationTime("process.creation.time-val")
 			rb.SetProcessExecutableName("process.executable.name-val")
+			rb.SetProcessExecutablePath("process.executable.path-val")
 			rb.SetProcessLinuxCgroup("process.linux.cgroup-val")
+			rb.SetProcessOwner("process.owner-val")
 			rb.SetProcessParentPid(18)
 			rb.SetProcessPid(11)
 
@@ -29,7 +32,7 @@ func TestResourceBuilder(t *testing.T) {
 			case "default":
 				assert.Equal(t, 8, res.Attributes().Len())
 			case "all_set":
-				assert.Equal(t, 8, res.Attributes().Len())
+				assert.Equal(t, 11, res.Attributes().Len())
 			case "none_set":
 				assert.Equal(t, 0, res.Attributes().Len())
 				return
@@ -51,6 +54,11 @@ func TestResourceBuilder(t *testing.T) {
 			if ok {
 				assert.Equal(t, "k8s.pod.uid-val", k8sPodUIDAttrVal.Str())
 			}
+			processCommandLineAttrVal, ok := res.Attributes().Get("process.command_line")
+			assert.Equal(t, tt == "all_set", ok)
+			if ok {
+				assert.Equal(t, "process.command_line-val", processCommandLineAttrVal.Str())
+			}
 			processCreationTimeAttrVal, ok := res.Attributes().Get("process.creation.time")
 			assert.True(t, ok)
 			if ok {
@@ -61,10 +69,20 @@ func TestResourceBuilder(t *testing.T) {
 			if ok {
 				assert.Equal(t, "process.executable.name-val", processExecutableNameAttrVal.Str())
 			}
+			processExecutablePathAttrVal, ok := res.Attributes().Get("process.executable.path")
+			assert.Equal(t, tt == "all_set", ok)
+			if ok {
+				assert.Equal(t, "process.executable.path-val", processExecutablePathAttrVal.Str())
+			}
 			processLinuxCgroupAttrVal, ok := res.Attributes().Get("process.linux.cgroup")
 			assert.True(t, ok)
 			if ok {
 				assert.Equal(t, "process.linux.cgroup-val", processLinuxCgroupAttrVal.Str())
+			}
+			processOwnerAttrVal, ok := res.Attributes().Get("process.owner")
+			assert.Equal(t, tt == "all_set", ok)
+			if ok {
+				assert.Equal(t, "process.owner-val", processOwnerAttrVal.Str())
 			}
 			processParentPidAttrVal, ok := res.Attributes().Get("process.parent_pid")
 			assert.True(t, ok)

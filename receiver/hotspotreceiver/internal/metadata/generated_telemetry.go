@@ -29,6 +29,7 @@ type TelemetryBuilder struct {
 	HotspotCensusDuration    metric.Float64Histogram
 	HotspotCensusErrors      metric.Int64Counter
 	HotspotCensusThreads     metric.Int64Gauge
+	HotspotIdentityErrors    metric.Int64Counter
 	HotspotLost              metric.Int64Counter
 	HotspotLostTime          metric.Float64Counter
 	HotspotProcessesExported metric.Int64Gauge
@@ -83,6 +84,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_hotspot_census_threads",
 		metric.WithDescription("Threads seen by the last census. [Development]"),
 		metric.WithUnit("{thread}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.HotspotIdentityErrors, err = builder.meter.Int64Counter(
+		"otelcol_hotspot_identity_errors",
+		metric.WithDescription("What could not be read of living processes, such as their control groups or command lines. [Development]"),
+		metric.WithUnit("{error}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.HotspotLost, err = builder.meter.Int64Counter(

@@ -22,6 +22,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.HotspotCensusDuration.Record(context.Background(), 1)
 	tb.HotspotCensusErrors.Add(context.Background(), 1)
 	tb.HotspotCensusThreads.Record(context.Background(), 1)
+	tb.HotspotIdentityErrors.Add(context.Background(), 1)
 	tb.HotspotLost.Add(context.Background(), 1)
 	tb.HotspotLostTime.Add(context.Background(), 1)
 	tb.HotspotProcessesExported.Record(context.Background(), 1)
@@ -35,6 +36,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualHotspotCensusThreads(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualHotspotIdentityErrors(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualHotspotLost(t, testTel,

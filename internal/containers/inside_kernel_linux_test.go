@@ -1,0 +1,115 @@
+package containers
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hotspot-otel/hotspot/testdata/workload"
+)
+
+// agent is a collector in a container, as a DaemonSet runs it: no more than the
+// capabilities it needs, the host's processes, and its root read-only.
+func agent(t *testing.T, group string, keys map[string]any) *bundle {
+	t.Helper()
+	all := map[string]any{"root_path": "/hostfs"}
+	for key, value := range keys {
+		all[key] = value
+	}
+	b := newBundle(t, group, nil, collectorVariable+"="+configuration(all))
+	b.without("pid").allow("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE")
+	b.Mounts = append(b.Mounts, mount{"/hostfs", "bind", "/", []string{"rbind", "rslave", "ro"}})
+	return b
+}
+
+func TestContainersSeenFromAContainer(t *testing.T) {
+	needsRunc(t)
+	uid, own := newUID("agent"), newID("agent")
+	inside := layout{"/kubepods/burstable/pod" + uid + "/" + own, own, uid}
+	for name, prepare := range map[string]func(*bundle){
+		"with a cgroup namespace of its own": func(*bundle) {},
+		"in the host's cgroup namespace":     func(b *bundle) { b.without("cgroup") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := agent(t, inside.group, map[string]any{
+				"resource_attributes": map[string]any{"process.owner": map[string]any{"enabled": true}},
+				"include":             map[string]any{"executable_names": []string{"busy", "test"}},
+			})
+			prepare(b)
+			running := b.run(t)
+			c := follow(t, running.output)
+			c.await("metrics", running.pid, anything, "the collector itself")
+
+			t.Run("the collector itself", func(t *testing.T) {
+				inside.check(t, c.await("metrics", running.pid, anything, "anything"))
+			})
+			t.Run("a container in the same pod", func(t *testing.T) {
+				sibling := layout{"/kubepods/burstable/pod" + uid + "/" + newID("sibling"), newID("sibling"), uid}
+				pid := inContainer(t, sibling.group, "busy", "-nice=19")
+				sibling.check(t, c.await("metrics", pid, anything, "anything"))
+			})
+			t.Run("a process of the host", func(t *testing.T) {
+				p := workload.Start(t, "busy", "-nice=19")
+				got := c.await("metrics", p.Pid(), anything, "anything")
+				require.NotContains(t, got, "container.id")
+				require.False(t, strings.HasPrefix(got["process.linux.cgroup"].(string), "/.."), got["process.linux.cgroup"])
+				require.Equal(t, "root", got["process.owner"], "the host's passwd, for there is no other")
+			})
+			for name, l := range layouts() {
+				t.Run(name, func(t *testing.T) {
+					pid := inContainer(t, l.group, "busy", "-nice=19")
+					l.check(t, c.await("metrics", pid, anything, "anything"))
+				})
+			}
+		})
+	}
+}
+
+func TestAContainerWithoutTheRootOfTheHostSaysSo(t *testing.T) {
+	needsRunc(t)
+	for name, tt := range map[string]struct {
+		change func(*mount)
+		want   string
+	}{
+		"not mounted there":             {func(m *mount) { m.Destination = "/elsewhere" }, "root_path: /hostfs/proc is no procfs"},
+		"without what is mounted below": {func(m *mount) { m.Options = []string{"bind", "ro"} }, "root_path: /hostfs/proc is no procfs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := agent(t, "/docker/"+newID("agent"), nil)
+			tt.change(&b.Mounts[len(b.Mounts)-1])
+			c := follow(t, b.run(t).output)
+			require.Eventually(t, func() bool {
+				c.take()
+				return c.err != ""
+			}, patience, pace, "an error")
+			require.Contains(t, c.err, tt.want)
+		})
+	}
+}
+
+// Where /proc hides others and no control groups are mounted, processes lack
+// attributes and are there all the same.
+func TestWithoutProcAndControlGroupsMetricsFlow(t *testing.T) {
+	needsRunc(t)
+	on := map[string]any{"enabled": true}
+	b := newBundle(t, "/docker/"+newID("agent"), nil, collectorVariable+"="+configuration(map[string]any{
+		"resource_attributes": map[string]any{"process.executable.path": on, "process.command_line": on, "process.owner": on},
+	}))
+	b.without("pid").allow("CAP_BPF", "CAP_PERFMON")
+	b.Process.User = user{nobody, nobody}
+	b.Mounts[0].Options = []string{"hidepid=2"}
+	c := follow(t, b.run(t).output)
+	p := workload.Start(t, "busy", "-nice=19")
+	got := c.await("metrics", p.Pid(), anything, "anything")
+	require.Equal(t, "busy", got["process.executable.name"])
+	require.Contains(t, got, "process.creation.time")
+	for _, hidden := range []string{
+		"process.executable.path", "process.command_line", "process.owner", "process.linux.cgroup", "container.id",
+	} {
+		require.NotContains(t, got, hidden)
+	}
+	require.Equal(t, got, c.await("logs", p.Pid(), anything, "a diagnosis"))
+}
+
+const nobody = 65534
