@@ -2,6 +2,7 @@ package containers
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -109,15 +111,14 @@ func receive(text string, write func(line)) error {
 
 // collector is a running one, and what it has said last.
 type collector struct {
-	t     *testing.T
 	lines chan line
 	said  map[string]map[int64]map[string]any // attributes by signal and pid
 	err   string
 }
 
 // follow reads what a collector writes.
-func follow(t *testing.T, output io.Reader) *collector {
-	c := &collector{t: t, lines: make(chan line, 1<<16), said: map[string]map[int64]map[string]any{
+func follow(output io.Reader) *collector {
+	c := &collector{lines: make(chan line, 1<<16), said: map[string]map[int64]map[string]any{
 		"metrics": {}, "logs": {},
 	}}
 	go func() {
@@ -153,41 +154,38 @@ func onHost(t *testing.T, config string) *collector {
 		<-ended
 		_ = cmd.Wait()
 	})
-	return follow(t, lines)
+	return follow(lines)
 }
 
-// take takes in what has been said meanwhile.
-func (c *collector) take() {
-	for {
-		select {
-		case l, open := <-c.lines:
-			if !open {
-				return
-			}
-			if l.Error != "" {
-				c.err = l.Error
-				continue
-			}
-			if pid, ok := l.Attributes["process.pid"].(float64); ok {
-				c.said[l.Signal][int64(pid)] = l.Attributes
-			}
-		default:
-			return
+// next takes in what is said next, and tells whether it came in time.
+func (c *collector) next(timeout <-chan time.Time) bool {
+	select {
+	case <-timeout:
+		return false
+	case l, open := <-c.lines:
+		switch pid, ok := l.Attributes["process.pid"].(float64); {
+		case !open:
+			c.err = cmp.Or(c.err, "the collector has ended")
+		case l.Error != "":
+			c.err = l.Error
+		case ok:
+			c.said[l.Signal][int64(pid)] = l.Attributes
 		}
+		return true
 	}
 }
 
 // await returns the resource of a process once what is said of it is so.
-func (c *collector) await(signal string, pid int, is func(attributes map[string]any) bool, why string) map[string]any {
-	c.t.Helper()
-	var got map[string]any
-	require.Eventually(c.t, func() bool {
-		c.take()
-		require.Empty(c.t, c.err)
-		got = c.said[signal][int64(pid)]
-		return got != nil && is(got)
-	}, patience, pace, "%s of process %d: %s", signal, pid, why)
-	return got
+func (c *collector) await(t *testing.T, signal string, pid int, is func(attributes map[string]any) bool, why string) map[string]any {
+	t.Helper()
+	for timeout := time.After(patience); ; {
+		got := c.said[signal][int64(pid)]
+		if got != nil && is(got) {
+			return got
+		}
+		require.True(t, c.next(timeout), "%s of process %d: %s, not %v", signal, pid, why, got)
+		require.Empty(t, c.err)
+	}
 }
 
 func anything(map[string]any) bool { return true }

@@ -109,7 +109,7 @@ func TestContainersOfContainerd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			here := daemon{t, d.address}
 			removeGroups(t, tt.group)
-			tt.check(t, c.await("metrics", here.run(id, tt.flags...), anything, "anything"))
+			tt.check(t, c.await(t, "metrics", here.run(id, tt.flags...), anything, "anything"))
 		})
 	}
 }

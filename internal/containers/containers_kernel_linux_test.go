@@ -119,7 +119,7 @@ func TestContainersSeenFromTheHost(t *testing.T) {
 	for name, l := range layouts() {
 		t.Run(name, func(t *testing.T) {
 			pid := inContainer(t, l.group, "busy", "-nice=19")
-			l.check(t, c.await("metrics", pid, anything, "anything"))
+			l.check(t, c.await(t, "metrics", pid, anything, "anything"))
 		})
 	}
 }
@@ -134,8 +134,8 @@ func TestAllThatCanBeKnownOfAContainer(t *testing.T) {
 	}}))
 	l := layouts()["kubelet, cgroupfs"]
 	pid := inContainer(t, l.group, "busy", "-nice=19", "-life=2m")
-	logs := c.await("logs", pid, anything, "a diagnosis")
-	metrics := c.await("metrics", pid, anything, "anything")
+	logs := c.await(t, "logs", pid, anything, "a diagnosis")
+	metrics := c.await(t, "metrics", pid, anything, "anything")
 	require.Equal(t, metrics, logs)
 	l.check(t, metrics)
 	require.Equal(t, binary, metrics["process.executable.path"], "as it is in the container")
@@ -206,12 +206,12 @@ func TestAttributesFollowAProcessThatMoves(t *testing.T) {
 			id, uid := newID("moved"), newUID("moved")
 			to := group(t, hierarchy, "/kubepods/pod"+uid+"/"+id)
 			p := workload.Start(t, "busy", "-nice=19")
-			c.await("metrics", p.Pid(), func(a map[string]any) bool { return a["container.id"] == nil }, "no container yet")
+			c.await(t, "metrics", p.Pid(), func(a map[string]any) bool { return a["container.id"] == nil }, "no container yet")
 			move(t, to, p.Pid())
-			got := c.await("metrics", p.Pid(), func(a map[string]any) bool { return a["container.id"] == id }, "the container")
+			got := c.await(t, "metrics", p.Pid(), func(a map[string]any) bool { return a["container.id"] == id }, "the container")
 			require.Equal(t, uid, got["k8s.pod.uid"])
 			move(t, hierarchy, p.Pid())
-			c.await("metrics", p.Pid(), func(a map[string]any) bool { return a["container.id"] == nil && a["k8s.pod.uid"] == nil },
+			c.await(t, "metrics", p.Pid(), func(a map[string]any) bool { return a["container.id"] == nil && a["k8s.pod.uid"] == nil },
 				"out of the container")
 		})
 	}
@@ -226,7 +226,7 @@ func moves(t *testing.T, c *collector, hierarchy string) {
 	for _, dir := range []string{first, second, first} {
 		move(t, dir, p.Pid())
 		path := dir[len(hierarchy):]
-		got := c.await("metrics", p.Pid(), func(a map[string]any) bool { return a["process.linux.cgroup"] == path }, path)
+		got := c.await(t, "metrics", p.Pid(), func(a map[string]any) bool { return a["process.linux.cgroup"] == path }, path)
 		if created == nil {
 			created = got["process.creation.time"]
 		}

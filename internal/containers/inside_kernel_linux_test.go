@@ -3,6 +3,7 @@ package containers
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -38,20 +39,20 @@ func TestContainersSeenFromAContainer(t *testing.T) {
 			})
 			prepare(b)
 			running := b.run(t)
-			c := follow(t, running.output)
-			c.await("metrics", running.pid, anything, "the collector itself")
+			c := follow(running.output)
+			c.await(t, "metrics", running.pid, anything, "the collector itself")
 
 			t.Run("the collector itself", func(t *testing.T) {
-				inside.check(t, c.await("metrics", running.pid, anything, "anything"))
+				inside.check(t, c.await(t, "metrics", running.pid, anything, "anything"))
 			})
 			t.Run("a container in the same pod", func(t *testing.T) {
 				sibling := layout{"/kubepods/burstable/pod" + uid + "/" + newID("sibling"), newID("sibling"), uid}
 				pid := inContainer(t, sibling.group, "busy", "-nice=19")
-				sibling.check(t, c.await("metrics", pid, anything, "anything"))
+				sibling.check(t, c.await(t, "metrics", pid, anything, "anything"))
 			})
 			t.Run("a process of the host", func(t *testing.T) {
 				p := workload.Start(t, "busy", "-nice=19")
-				got := c.await("metrics", p.Pid(), anything, "anything")
+				got := c.await(t, "metrics", p.Pid(), anything, "anything")
 				require.NotContains(t, got, "container.id")
 				require.False(t, strings.HasPrefix(got["process.linux.cgroup"].(string), "/.."), got["process.linux.cgroup"])
 				require.Equal(t, "root", got["process.owner"], "the host's passwd, for there is no other")
@@ -59,7 +60,7 @@ func TestContainersSeenFromAContainer(t *testing.T) {
 			for name, l := range layouts() {
 				t.Run(name, func(t *testing.T) {
 					pid := inContainer(t, l.group, "busy", "-nice=19")
-					l.check(t, c.await("metrics", pid, anything, "anything"))
+					l.check(t, c.await(t, "metrics", pid, anything, "anything"))
 				})
 			}
 		})
@@ -78,11 +79,10 @@ func TestAContainerWithoutTheRootOfTheHostSaysSo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := agent(t, "/docker/"+newID("agent"), nil)
 			tt.change(&b.Mounts[len(b.Mounts)-1])
-			c := follow(t, b.run(t).output)
-			require.Eventually(t, func() bool {
-				c.take()
-				return c.err != ""
-			}, patience, pace, "an error")
+			c := follow(b.run(t).output)
+			for timeout := time.After(patience); c.err == ""; {
+				require.True(t, c.next(timeout), "an error")
+			}
 			require.Contains(t, c.err, tt.want)
 		})
 	}
@@ -99,9 +99,9 @@ func TestWithoutProcAndControlGroupsMetricsFlow(t *testing.T) {
 	b.without("pid").allow("CAP_BPF", "CAP_PERFMON")
 	b.Process.User = user{nobody, nobody}
 	b.Mounts[0].Options = []string{"hidepid=2"}
-	c := follow(t, b.run(t).output)
+	c := follow(b.run(t).output)
 	p := workload.Start(t, "busy", "-nice=19")
-	got := c.await("metrics", p.Pid(), anything, "anything")
+	got := c.await(t, "metrics", p.Pid(), anything, "anything")
 	require.Equal(t, "busy", got["process.executable.name"])
 	require.Contains(t, got, "process.creation.time")
 	for _, hidden := range []string{
@@ -109,7 +109,7 @@ func TestWithoutProcAndControlGroupsMetricsFlow(t *testing.T) {
 	} {
 		require.NotContains(t, got, hidden)
 	}
-	require.Equal(t, got, c.await("logs", p.Pid(), anything, "a diagnosis"))
+	require.Equal(t, got, c.await(t, "logs", p.Pid(), anything, "a diagnosis"))
 }
 
 const nobody = 65534

@@ -187,8 +187,18 @@ func removeGroups(t *testing.T, path string) {
 			}
 		}
 		t.Cleanup(func() {
-			for _, group := range made { // the innermost first
-				_ = os.Remove(group)
+			for i, group := range made { // the innermost first
+				removed := func() bool {
+					err := os.Remove(group)
+					return err == nil || errors.Is(err, os.ErrNotExist)
+				}
+				// The runtime may still be at the container's own. What is above may
+				// have got others meanwhile.
+				if i == 0 {
+					require.Eventually(t, removed, patience, pace, "removal of %s", group)
+				} else {
+					removed()
+				}
 			}
 		})
 	}

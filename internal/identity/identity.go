@@ -33,8 +33,8 @@ type Identity struct {
 // Details is what Describe reads on top of what Of does.
 type Details struct{ ExecutablePath, CommandLine, Owner bool }
 
-// Reader reads /proc once per process, and again when it moves to another
-// control group or runs another program; only what it is asked for. What cannot
+// Reader reads /proc once per process, its control groups twice, and again when
+// it moves to another control group or runs another program; only what it is asked for. What cannot
 // be read stays as it was. It is not safe for concurrent use.
 type Reader struct {
 	proc     procfs.FS
@@ -52,8 +52,9 @@ const remembered = 3
 
 type entry struct {
 	Identity
-	inGroups            bool   // the control groups were read
-	cgroup, cpu, memory uint64 // in which it was then
+	cgroup, cpu, memory uint64 // the control groups it is in
+	read, settled       bool   // they were read, and once more
+	readIn              uint64 // the last pass that did
 	execID              uint64 // the program these are of:
 	path, line, owner   bool   // was read
 	pass                uint64 // the last that asked
@@ -84,14 +85,22 @@ func (r *Reader) Of(p sampler.Process) Identity {
 
 func (r *Reader) of(p sampler.Process) *entry {
 	e := r.know(p)
-	if !e.inGroups || e.cgroup != p.Cgroup || e.cpu != p.CPUCgroup || e.memory != p.MemoryCgroup {
-		e.inGroups = true
+	if e.cgroup != p.Cgroup || e.cpu != p.CPUCgroup || e.memory != p.MemoryCgroup {
 		e.cgroup, e.cpu, e.memory = p.Cgroup, p.CPUCgroup, p.MemoryCgroup
-		groups, err := read(r, p, procfs.Proc.Cgroups)
-		if err == nil {
-			r.identify(groups, &e.Identity)
-		}
+		e.read, e.settled = false, false
 	}
+	// It may have moved since the census, and be back before the next one: what was
+	// read would stay. So it is read once more in the pass after.
+	if e.read && (e.settled || e.readIn == r.pass) {
+		return e
+	}
+	groups, err := read(r, p, procfs.Proc.Cgroups)
+	before := e.Identity
+	if err == nil {
+		r.identify(groups, &e.Identity)
+	}
+	e.settled = e.read && (err != nil || e.Identity == before)
+	e.read, e.readIn = true, r.pass
 	return e
 }
 

@@ -101,6 +101,8 @@ func TestAProcessIsReadOnce(t *testing.T) {
 	h := newHost(t)
 	r := h.open(Details{true, true, true})
 	first := r.Describe(h.process())
+	r.EndPass()
+	require.Equal(t, first, r.Describe(h.process()))
 	h.file("cgroup", "0::/b\n")
 	h.file("cmdline", "other\x00")
 	h.file("status", "Uid:\t0\t0\t0\t0\n")
@@ -137,13 +139,37 @@ func TestAMoveInAnyHierarchyIsNoticed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
 			r, p := h.open(Details{}), h.process()
-			require.Equal(t, "/a", r.Of(p).Cgroup)
+			for range 2 {
+				require.Equal(t, "/a", r.Of(p).Cgroup)
+				r.EndPass()
+			}
 			h.file("cgroup", "0::/b\n")
 			require.Equal(t, "/a", r.Of(p).Cgroup)
 			move(&p)
 			require.Equal(t, "/b", r.Of(p).Cgroup)
 		})
 	}
+}
+
+// The census saw it in /a; it is read while in /b, and back at the next census.
+func TestAMoveBetweenCensusAndReadingIsNotKept(t *testing.T) {
+	h := newHost(t)
+	r, p := h.open(Details{}), h.process()
+	h.file("cgroup", "0::/b\n")
+	require.Equal(t, "/b", r.Of(p).Cgroup)
+	h.file("cgroup", "0::/a\n")
+	require.Equal(t, "/b", r.Of(p).Cgroup, "within a pass all are told the same")
+	r.EndPass()
+	require.Equal(t, "/a", r.Of(p).Cgroup)
+	// And again: only what was read twice is believed.
+	h.file("cgroup", "0::/b\n")
+	r.EndPass()
+	require.Equal(t, "/b", r.Of(p).Cgroup)
+	r.EndPass()
+	require.Equal(t, "/b", r.Of(p).Cgroup)
+	h.file("cgroup", "0::/c\n")
+	r.EndPass()
+	require.Equal(t, "/b", r.Of(p).Cgroup)
 }
 
 // A diagnosis may end passes after its process has exited, on the same resource.
