@@ -17,8 +17,7 @@ char LICENSE[] SEC("license") = "GPL";
 #define LEVELS 3
 #define SLICES 64 /* a power of two */
 #define SLOTS 8
-#define TAKEN 8 /* a power of two */
-#define DEPARTURES 256 /* a power of two */
+#define LOST 128 /* a power of two */
 #define MOVES 4096 /* a power of two */
 #define NOBODY 0xffffffff /* the pid of a free slot */
 
@@ -48,17 +47,7 @@ struct pair {
 };
 
 /*
- * Involuntary switches that are not in the maps yet: tasks that preempt each
- * other do so thousands of times a second, and two look-ups by hash each time
- * would be most of what this program costs.
- */
-struct taken {
-	struct pair pair[TAKEN];
-	__u64 times[TAKEN];
-};
-
-/*
- * The run_delay of a task when it began to wait here. A queued task that moves to
+ * The run_delay of a task when it began to wait. A queued task that moves to
  * another CPU has its wait booked and waits anew there, in that CPU's clock: how
  * long the wait was is known by the growth of run_delay only. A later task can
  * take the entry; then the wait remains unattributed.
@@ -67,6 +56,18 @@ struct departure {
 	__u64 run_delay;
 	__u32 tid;
 	__u32 runs; /* how often it had run: it has not since */
+};
+
+/*
+ * A task that has lost the CPU, and involuntary switches of its process that are
+ * not in the maps yet: tasks that preempt each other do so thousands of times a
+ * second, and two look-ups by hash each time would be most of what this program
+ * costs. Half a cache line, and all that such a switch touches.
+ */
+struct lost {
+	struct departure left;
+	struct pair pair;
+	__u64 times;
 };
 
 /*
@@ -79,8 +80,7 @@ struct cpu {
 	__u64 min_wait; /* the shortest that is looked into, ns; never written */
 	__u64 opened; /* when open began: the end of the newest in levels */
 	struct slice open; /* goes on: not in levels yet */
-	struct taken taken;
-	struct departure departures[DEPARTURES];
+	struct lost lost[LOST]; /* by thread id */
 	struct level levels[LEVELS];
 };
 
@@ -479,22 +479,6 @@ __noinline int took(__u32 victim, __u32 aggressor, __u64 times)
 	return 0;
 }
 
-/* A task that lost the CPU without giving it up. */
-static __always_inline void take(struct taken *t, __u32 victim, __u32 aggressor)
-{
-	__u32 i = (victim ^ aggressor << 1) % TAKEN;
-	struct pair *p = &t->pair[i];
-
-	if (p->victim != victim || p->aggressor != aggressor) {
-		if (t->times[i])
-			took(p->victim, p->aggressor, t->times[i]);
-		p->victim = victim;
-		p->aggressor = aggressor;
-		t->times[i] = 0;
-	}
-	t->times[i]++;
-}
-
 static __always_inline bool is_of(const struct departure *d,
 				  const struct task_struct *t)
 {
@@ -509,23 +493,22 @@ static __always_inline void depart(struct departure *d,
 	d->runs = t->sched_info.pcount;
 }
 
-/* A switch that others are concerned by. */
-static __always_inline void write_down(struct task_struct *prev,
-				       struct task_struct *next, bool lost,
-				       __u64 queued, __u64 now)
+/* A task that lost the CPU without giving it up. */
+static __always_inline void lose(struct lost *l, const struct task_struct *t,
+				 __u32 aggressor)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
-	struct cpu *c = bpf_map_lookup_elem(&cpus, &cpu);
+	struct pair *p = &l->pair;
+	__u32 victim = t->tgid;
 
-	if (!c)
-		return;
-	remember(c, cpu, prev, now);
-	if (lost) {
-		take(&c->taken, prev->tgid, next->tgid);
-		depart(&c->departures[(__u32)prev->pid % DEPARTURES], prev);
+	if (p->victim != victim || p->aggressor != aggressor) {
+		if (l->times)
+			took(p->victim, p->aggressor, l->times);
+		p->victim = victim;
+		p->aggressor = aggressor;
+		l->times = 0;
 	}
-	if (queued && next->pid && now > queued && now - queued >= c->min_wait)
-		look_back(cpu, next->tgid, next->pid, queued, now);
+	l->times++;
+	depart(&l->left, t);
 }
 
 SEC("tp_btf/sched_switch")
@@ -534,24 +517,34 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 {
 	const struct rq *rq = next->se.cfs_rq->rq;
 	__u64 queued = next->sched_info.last_queued, now = rq->clock;
-	/* Who runs now, and who has gone to sleep but is still on the queue. */
-	__u32 others = 1;
-	bool lost = false;
+	bool lost = false, watched;
+	__u32 cpu, counted = 1;
+	struct cpu *c;
 
-	/* Neither the preempt argument nor the state tell in every case that a
-	 * task has lost the CPU without giving it up. */
+	/* The task that goes is still counted if it sleeps but is not dequeued
+	 * yet, or if it has lost the CPU without giving it up: its wait begins.
+	 * The preempt argument and the state do not tell that in every case. */
 	if (prev->pid && prev->on_rq) {
-		if (task_sleeps(prev))
-			others = 2;
-		else
-			lost = true;
+		counted = 2;
+		lost = !task_sleeps(prev);
 	}
-	/* This program's own memory is not touched unless it must be: where the
-	 * TLB is flushed at every switch the first page costs 40 ns. */
-	if (!lost && rq->nr_running <= others &&
-	    (!queued || now - queued < SHORTEST_NS))
+	/* This program's own memory is not touched unless it must be: nobody has
+	 * used it since, and a line of it costs 30 to 40 ns in a guest. */
+	watched = rq->nr_running > counted ||
+		  (queued && now - queued >= SHORTEST_NS);
+	if (!watched && !lost)
 		return 0;
-	write_down(prev, next, lost, queued, now);
+	cpu = bpf_get_smp_processor_id();
+	c = bpf_map_lookup_elem(&cpus, &cpu);
+	if (!c)
+		return 0;
+	if (lost)
+		lose(&c->lost[(__u32)prev->pid % LOST], prev, next->tgid);
+	if (!watched)
+		return 0;
+	remember(c, cpu, prev, now);
+	if (queued && next->pid && now > queued && now - queued >= c->min_wait)
+		look_back(cpu, next->tgid, next->pid, queued, now);
 	return 0;
 }
 
@@ -588,7 +581,7 @@ int BPF_PROG(migration, struct task_struct *t)
 	if (!c)
 		return 0;
 	if (t->on_rq == TASK_ON_RQ_MIGRATING) /* else it wakes up elsewhere */
-		wait = waited(t, moved, &c->departures[tid % DEPARTURES]);
+		wait = waited(t, moved, &c->lost[tid % LOST].left);
 	depart(moved, t);
 	now = rq->clock;
 	if (wait < c->min_wait || wait >= now)

@@ -21,18 +21,12 @@ type contentionCharge struct {
 }
 
 type contentionCpu struct {
-	_          structs.HostLayout
-	MinWait    uint64
-	Opened     uint64
-	Open       contentionSlice
-	Taken      contentionTaken
-	Departures [256]struct {
-		_        structs.HostLayout
-		RunDelay uint64
-		Tid      uint32
-		Runs     uint32
-	}
-	Levels [3]contentionLevel
+	_       structs.HostLayout
+	MinWait uint64
+	Opened  uint64
+	Open    contentionSlice
+	Lost    [128]contentionLost
+	Levels  [3]contentionLevel
 }
 
 type contentionLevel struct {
@@ -50,6 +44,18 @@ type contentionLoss struct {
 	Cut       uint64
 }
 
+type contentionLost struct {
+	_    structs.HostLayout
+	Left struct {
+		_        structs.HostLayout
+		RunDelay uint64
+		Tid      uint32
+		Runs     uint32
+	}
+	Pair  contentionPair
+	Times uint64
+}
+
 type contentionPair struct {
 	_         structs.HostLayout
 	Victim    uint32
@@ -63,12 +69,6 @@ type contentionSlice struct {
 	Ns     [8]uint32
 	Used   uint32
 	Unused uint32
-}
-
-type contentionTaken struct {
-	_     structs.HostLayout
-	Pair  [8]contentionPair
-	Times [8]uint64
 }
 
 type contentionVictim struct {

@@ -120,8 +120,8 @@ func (c *Contention) readCPUs() error {
 		if err := c.objects.CPUs.Lookup(uint32(cpu), of); err != nil {
 			return fmt.Errorf("read what ran on CPU %d: %w", cpu, err)
 		}
-		for i, p := range of.Taken.Pair {
-			times := of.Taken.Times[i]
+		for i := range of.Lost {
+			p, times := of.Lost[i].Pair, of.Lost[i].Times
 			if times == 0 {
 				continue
 			}
