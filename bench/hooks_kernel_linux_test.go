@@ -33,12 +33,13 @@ func TestMain(m *testing.M) {
 
 // One measurement is a span with one of the hooks. A round has one of each, so
 // that what else the host does is the same for all; the numbers are medians over
-// the rounds. A host that is busy with other things takes longer.
+// the rounds. Many short ones, since the speed of a guest changes from one second
+// to the next. A host that is busy with other things takes longer.
 const (
-	rounds = 31
-	span   = 250 * time.Millisecond
+	rounds = 151
+	span   = 60 * time.Millisecond
 	// warmUp is for the hook's caches, and for what loading it left to be done.
-	warmUp = 150 * time.Millisecond
+	warmUp = 30 * time.Millisecond
 )
 
 // BenchmarkHooks tells what the hook in every context switch costs: the hook
@@ -292,7 +293,7 @@ func print(b *testing.B, loads []load, costs []cost) {
 	b.Helper()
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(table, format+"\n", args...) }
-	line("\n\nThe hook in sched_switch, medians of %d rounds (lowest to highest):", rounds)
+	line("\n\nThe hook in sched_switch, medians of %d rounds (quartiles):", rounds)
 	line("\n\tswitches/s\tempty, ns\tours over empty, ns\tof one CPU")
 	for i, c := range costs {
 		line("%s\t%.0f\t%s\t%s\t%.2f %%", loads[i].name, median(c.switches), spread(c.empty, "%.1f"), spread(c.net, "%.1f"),
@@ -318,7 +319,8 @@ func (c *cost) slowdown(hook string) []float64 {
 }
 
 func spread(values []float64, format string) string {
-	return fmt.Sprintf(format+" ("+format+" to "+format+")", median(values), slices.Min(values), slices.Max(values))
+	sorted := slices.Sorted(slices.Values(values))
+	return fmt.Sprintf(format+" ("+format+" to "+format+")", median(values), sorted[len(sorted)/4], sorted[3*len(sorted)/4])
 }
 
 func median(values []float64) float64 {
