@@ -49,7 +49,8 @@ func BenchmarkHooks(b *testing.B) {
 	for _, h := range hooks[1:] { // or skip
 		detach(b, h.attach(b))
 	}
-	loads := []load{pingpong(), loops(8)}
+	cpu := leaveOneCPU(b)
+	loads := []load{pingpong(cpu), loops(8, cpu)}
 	costs := make([]cost, len(loads))
 	for b.Loop() {
 		for i, l := range loads {
@@ -207,9 +208,9 @@ func (e *empty) Close() error { return errors.Join(e.link.Close(), e.Program.Clo
 
 // pingpong is two processes that wake each other over a pipe: as many switches
 // as there can be.
-func pingpong() load {
+func pingpong(cpu int) load {
 	return load{"ping-pong over a pipe", "round trips", func(t testing.TB) ([]int, func() float64, func()) {
-		p := workload.Start(t, "pingpong", alone(t)...)
+		p := workload.Start(t, "pingpong", alone(cpu)...)
 		var other int
 		require.Eventually(t, func() bool {
 			children, err := os.ReadFile(p.Path(fmt.Sprintf("task/%d/children", p.Pid())))
@@ -223,14 +224,14 @@ func pingpong() load {
 }
 
 // loops is processes that always want to run.
-func loops(n int) load {
+func loops(n, cpu int) load {
 	return load{fmt.Sprintf("%d busy loops", n), "millions of rounds", func(t testing.TB) ([]int, func() float64, func()) {
 		all := make([]*workload.Process, n)
 		pids, files := make([]int, n), make([]string, n)
 		for i := range all {
 			files[i] = filepath.Join(t.TempDir(), "rounds")
 			require.NoError(t, os.WriteFile(files[i], make([]byte, 8), 0o600))
-			all[i] = workload.Start(t, "count", append(alone(t), files[i])...)
+			all[i] = workload.Start(t, "count", append(alone(cpu), files[i])...)
 			pids[i] = all[i].Pid()
 		}
 		done := func() (sum float64) {
@@ -250,19 +251,34 @@ func loops(n int) load {
 	}}
 }
 
-// alone returns the options of a workload that has a CPU nearly to itself: the
-// last this process may run on, since the first often has the interrupts.
-func alone(t testing.TB) []string {
+// alone returns the options of a workload that has this CPU nearly to itself.
+func alone(cpu int) []string {
+	return []string{"-life=10m", "-nice=-20", "-cpu=" + strconv.Itoa(cpu)}
+}
+
+// leaveOneCPU returns the last CPU this process may run on, since the first often
+// has the interrupts, and keeps this process on the others from now on: it would
+// be one more that waits for the CPU of the workload.
+func leaveOneCPU(t testing.TB) (cpu int) {
 	t.Helper()
 	var allowed unix.CPUSet
 	require.NoError(t, unix.SchedGetaffinity(0, &allowed))
-	last := 0
-	for cpu := range len(allowed) * 64 {
-		if allowed.IsSet(cpu) {
-			last = cpu
+	for i := range len(allowed) * 64 {
+		if allowed.IsSet(i) {
+			cpu = i
 		}
 	}
-	return []string{"-life=10m", "-nice=-20", "-cpu=" + strconv.Itoa(last)}
+	if allowed.Clear(cpu); allowed.Count() == 0 {
+		return cpu
+	}
+	threads, err := filepath.Glob("/proc/self/task/*")
+	require.NoError(t, err)
+	for _, thread := range threads {
+		tid, err := strconv.Atoi(filepath.Base(thread))
+		require.NoError(t, err)
+		require.NoError(t, unix.SchedSetaffinity(tid, &allowed)) // threads to come inherit it
+	}
+	return cpu
 }
 
 func voluntarySwitches(t testing.TB, p *workload.Process) float64 {
