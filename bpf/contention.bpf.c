@@ -517,20 +517,17 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 {
 	const struct rq *rq = next->se.cfs_rq->rq;
 	__u64 queued = next->sched_info.last_queued, now = rq->clock;
-	bool lost = false, watched;
-	__u32 cpu, counted = 1;
+	bool lost, watched;
 	struct cpu *c;
+	__u32 cpu;
 
-	/* The task that goes is still counted if it sleeps but is not dequeued
-	 * yet, or if it has lost the CPU without giving it up: its wait begins.
-	 * The preempt argument and the state do not tell that in every case. */
-	if (prev->pid && prev->on_rq) {
-		counted = 2;
-		lost = !task_sleeps(prev);
-	}
+	/* The preempt argument and the state do not tell in every case whether the
+	 * task has lost the CPU without giving it up. */
+	lost = prev->pid && prev->on_rq && !task_sleeps(prev);
 	/* This program's own memory is not touched unless it must be: nobody has
-	 * used it since, and a line of it costs 30 to 40 ns in a guest. */
-	watched = rq->nr_running > counted ||
+	 * used it since, and a line of it costs 30 to 40 ns in a guest. The wait of
+	 * a task that loses the CPU only begins. */
+	watched = rq_runnable(rq) > 1 + lost ||
 		  (queued && now - queued >= SHORTEST_NS);
 	if (!watched && !lost)
 		return 0;

@@ -102,17 +102,25 @@ struct task_group {
 	struct cfs_bandwidth cfs_bandwidth;
 };
 
+/* Of the h_nr counts, which are of the whole hierarchy, runnable leaves out who
+ * is asleep and dequeued later. */
+struct cfs_rq {
+	struct rq *rq;
+	unsigned int h_nr_queued, h_nr_runnable; /* since 6.14 */
+};
+
+struct cfs_rq___pre614 {
+	unsigned int h_nr_delayed; /* since 6.13 */
+};
+
 /* A CPU's run queue and its own clock, in ns. nr_running counts who runs and who
- * is queued, but not what a quota throttles. */
+ * is queued, asleep or not, but not what a quota throttles. */
 struct rq {
 	unsigned int nr_running;
+	struct cfs_rq cfs;
 	struct task_struct *curr;
 	__u64 clock;
 	int cpu;
-};
-
-struct cfs_rq {
-	struct rq *rq;
 };
 
 /* cfs_rq: CONFIG_FAIR_GROUP_SCHED. It is set for tasks of every class. */
@@ -248,6 +256,20 @@ static __always_inline __u64 task_waiting(const struct task_struct *t)
 static __always_inline bool task_sleeps(const struct task_struct *t)
 {
 	return bpf_core_field_exists(t->se.sched_delayed) && t->se.sched_delayed;
+}
+
+/* How many run or want to on a CPU. Who sleeps is dequeued when it would be next,
+ * and beside tasks of a higher priority that can take seconds. */
+static __always_inline __u32 rq_runnable(const struct rq *rq)
+{
+	const struct cfs_rq___pre614 *old = (const void *)&rq->cfs;
+	__u32 asleep = 0;
+
+	if (bpf_core_field_exists(rq->cfs.h_nr_runnable))
+		asleep = rq->cfs.h_nr_queued - rq->cfs.h_nr_runnable;
+	else if (bpf_core_field_exists(old->h_nr_delayed))
+		asleep = old->h_nr_delayed;
+	return rq->nr_running - asleep;
 }
 
 static __always_inline __u64 task_blkio_delay(const struct task_struct *t)
