@@ -160,6 +160,18 @@ const struct loss *loss_type __attribute__((unused));
 /* Of the first level; each further one is 16 times coarser. */
 #define RESOLUTION_NS 250000ULL
 
+/* A level of a CPU, NULL if there is none of that number. What is compared must be
+ * what is used, of all that the compiler could compare in its place: the verifier
+ * of 6.12 does not know one for the other. */
+static __always_inline struct level *level(struct cpu *c, __u64 n)
+{
+	barrier_var(n);
+	if (n >= LEVELS)
+		return 0;
+	barrier_var(n);
+	return &c->levels[n];
+}
+
 static __always_inline struct slice *newest(struct level *l)
 {
 	return &l->slices[l->head % SLICES];
@@ -224,7 +236,7 @@ __noinline __u64 charge_slice(__u32 cpu, __u32 back, __u32 pid, __u64 queued)
 	struct victim *v = bpf_map_lookup_elem(&victims, &pid);
 	__u32 n = (back - 1) / SLICES, i = (back - 1) % SLICES;
 	__u64 begin, span, part;
-	const struct level *l;
+	struct level *l, *coarser;
 	const struct slice *s;
 
 	if (!c || !v)
@@ -233,17 +245,15 @@ __noinline __u64 charge_slice(__u32 cpu, __u32 back, __u32 pid, __u64 queued)
 		s = &c->open;
 		begin = c->opened;
 	} else {
-		if (n >= LEVELS)
+		l = level(c, n);
+		if (!l)
 			return 0;
-		l = &c->levels[n];
 		s = &l->slices[(l->head - i) % SLICES];
 		if (i < SLICES - 1)
 			begin = l->slices[(l->head - i - 1) % SLICES].end;
 		else {
-			/* Kept apart from n, or the verifier loses its bounds. */
-			n++;
-			barrier_var(n);
-			begin = n < LEVELS ? newest(&c->levels[n])->end : 0;
+			coarser = level(c, n + 1);
+			begin = coarser ? newest(coarser)->end : 0;
 		}
 	}
 	if (!begin || s->end <= queued)
@@ -353,9 +363,10 @@ static __always_inline __u64 missing(const struct slice *in,
 __noinline int join_level(__u32 cpu, __u32 n, __u32 pid, __u32 ns)
 {
 	struct cpu *c = bpf_map_lookup_elem(&cpus, &cpu);
+	struct level *l = c ? level(c, n) : 0;
 
-	if (c && n < LEVELS)
-		join(newest(&c->levels[n]), pid, ns);
+	if (l)
+		join(newest(l), pid, ns);
 	return 0;
 }
 
@@ -368,19 +379,20 @@ __noinline int fold(__u32 cpu, __u32 n, __u32 roomy)
 {
 	struct cpu *c = bpf_map_lookup_elem(&cpus, &cpu);
 	const struct slice *old;
-	const struct level *from;
-	struct level *to;
+	struct level *from, *to;
 	struct slice *s;
 	__u64 begin;
 	__u32 i;
 
-	if (!c || n < 1 || n >= LEVELS)
+	if (!c)
 		return 0;
-	from = &c->levels[n - 1];
+	from = level(c, n - 1);
+	to = level(c, n);
+	if (!from || !to)
+		return 0;
 	old = &from->slices[(from->head + 1) % SLICES];
 	if (!old->end)
 		return 0;
-	to = &c->levels[n];
 	s = newest(to);
 	if (s->used == 1 && old->used == 1 && s->pid[0] == old->pid[0]) {
 		s->ns[0] += old->ns[0];

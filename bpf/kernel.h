@@ -310,13 +310,20 @@ static __always_inline __u64 not_negative(__s64 n)
 }
 
 /* Pages of one kind the address space holds. A macro, since the index of an
- * array element is relocated only if it is a constant to the parser. */
-#define mm_pages(mm, kind)                                            \
-	not_negative(bpf_core_type_exists(struct mm_rss_stat) ?       \
-			     ((const struct mm_struct___pre62 *)(mm)) \
-				     ->rss_stat.count[kind]           \
-				     .counter :                       \
-			     (mm)->rss_stat[kind].count)
+ * array element is relocated only if it is a constant to the parser. Copied
+ * before 6.2: the verifier then knows no array of a typedef. */
+#define mm_pages(mm, kind)                                                 \
+	({                                                                 \
+		const struct mm_struct___pre62 *old = (const void *)(mm);  \
+		__s64 n = 0;                                               \
+                                                                           \
+		if (bpf_core_type_exists(struct mm_rss_stat))              \
+			bpf_core_read(&n, sizeof(n),                       \
+				      &old->rss_stat.count[kind].counter); \
+		else                                                       \
+			n = (mm)->rss_stat[kind].count;                    \
+		not_negative(n);                                           \
+	})
 
 /* The state the task's cgroup keeps for one controller, NULL if the kernel is
  * built without it. */
