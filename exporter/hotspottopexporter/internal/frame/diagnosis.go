@@ -9,8 +9,11 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-// overFor is how long a diagnosis that is over, or an OOM kill, is shown.
-const overFor = time.Minute
+// How long a diagnosis that is over is shown, and an OOM kill.
+const (
+	overFor = 15 * time.Second
+	killFor = time.Minute
+)
 
 // oomKill is the label of an OOM kill, which is no diagnosis.
 const oomKill = "oom_kill"
@@ -29,6 +32,7 @@ type diagnosis struct {
 	lasted   float64   // seconds, when it was told
 	told     time.Time // when something was last said of it
 	over     bool
+	keep     time.Duration // for how long it is shown if it is over
 
 	byRecord  bool
 	confirmed pcommon.Timestamp // the last window whose metrics say so; 0 is none
@@ -97,6 +101,10 @@ func (h *host) hear(r *resource, label string, record plog.LogRecord, now time.T
 		told: now, byRecord: true, lasted: known0(attribute(record, "hotspot.diagnosis.duration")),
 	}
 	state, _ := record.Attributes().Get("hotspot.diagnosis.state")
+	d.keep = overFor
+	if label == oomKill {
+		d.keep = killFor
+	}
 	d.over = label == oomKill || state.Type() == pcommon.ValueTypeStr && state.Str() == "ended"
 	if before := h.diagnoses[key]; before != nil && !d.over {
 		d.confirmed = before.confirmed

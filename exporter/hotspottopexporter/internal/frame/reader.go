@@ -152,7 +152,7 @@ func (h *host) tidy(now time.Time, forget time.Duration) {
 		}
 	}
 	for of, d := range h.diagnoses {
-		if now.Sub(d.told) > forget || d.over && now.Sub(d.told) > overFor || h.denies(of, d) {
+		if now.Sub(d.told) > forget || d.over && now.Sub(d.told) > d.keep || h.denies(of, d) {
 			delete(h.diagnoses, of)
 		}
 	}

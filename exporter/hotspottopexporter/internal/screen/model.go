@@ -172,5 +172,5 @@ func (m *Model) bottom() string {
 	if m.input.Focused() {
 		return ansi.Truncate(m.input.View(), m.width, "")
 	}
-	return m.help.ShortHelpView(m.keys.help())
+	return ansi.Truncate(m.help.ShortHelpView(m.keys.help()), m.width, "")
 }

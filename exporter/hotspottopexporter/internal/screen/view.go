@@ -227,15 +227,15 @@ func (v *view) titleOf(s int, d drawn, room, width int) string {
 	return v.rule(title, width, style.Render)
 }
 
-// share gives each table three lines, what is left to the one in focus, and
-// what that does not need to the others.
+// share gives each table a quarter of the lines, what is left to the one in
+// focus, and what that does not need to the others.
 func share(need []int, focus, lines int) []int {
 	rooms := make([]int, len(need))
 	give := func(i, most int) {
 		n := max(min(need[i]-rooms[i], most, lines), 0)
 		rooms[i], lines = rooms[i]+n, lines-n
 	}
-	const first = 3
+	first := max(lines/4, 3)
 	give(focus, first)
 	for i := range need {
 		give(i, first-rooms[i])
