@@ -41,7 +41,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run top test build slim generate lint scenarios e2e bench bench-hooks clean bpf-packages
+.PHONY: help run top test build slim generate lint scenarios e2e picture bench bench-hooks clean bpf-packages
 
 # help: list the targets
 help:
@@ -110,6 +110,10 @@ scenarios:
 # e2e: test the full distribution from outside
 e2e: $(FULL)
 	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1 -v ./e2e/...
+
+# picture: make docs/terminal.svg anew, of a real run; as root
+picture: $(SLIM)
+	HOTSPOT_PICTURE=$(abspath docs/terminal.svg) HOTSPOT_BINARY=$(abspath $(SLIM)) go test -count=1 -run='^TestPicture$$' ./e2e
 
 # bench: run the benchmarks
 bench:

@@ -1,14 +1,13 @@
 package hotspottopexporter
 
 import (
-	"errors"
 	"os"
+	"sync"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/term"
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.uber.org/zap"
 
 	"github.com/hotspot-otel/hotspot/exporter/hotspottopexporter/internal/screen"
@@ -19,6 +18,7 @@ type terminal struct {
 	program *tea.Program
 	aside   *aside // nil: standard error goes elsewhere
 	done    chan struct{}
+	running sync.WaitGroup
 }
 
 func newTerminal(out *os.File, log *zap.Logger, host component.Host) *terminal {
@@ -27,8 +27,15 @@ func newTerminal(out *os.File, log *zap.Logger, host component.Host) *terminal {
 	if !term.IsTerminal(os.Stdin.Fd()) {
 		options = append(options, tea.WithInput(nil))
 	}
+	quit := make(chan struct{}, 1)
+	ask := func() {
+		select {
+		case quit <- struct{}{}:
+		default:
+		}
+	}
 	t := &terminal{
-		program: tea.NewProgram(screen.New(newOwn().at(time.Now()), func() { quit(host) }), options...),
+		program: tea.NewProgram(screen.New(newOwn().at(time.Now()), ask), options...),
 		done:    make(chan struct{}),
 	}
 	if term.IsTerminal(os.Stderr.Fd()) {
@@ -37,14 +44,14 @@ func newTerminal(out *os.File, log *zap.Logger, host component.Host) *terminal {
 			log.Warn("What the collector logs may disturb the screen", zap.Error(err))
 		}
 	}
-	go func() {
-		defer close(t.done)
+	t.running.Go(func() { stopOn(quit, t.done, out, host) })
+	t.running.Go(func() {
 		_, err := t.program.Run()
 		t.aside.restore()
 		if err != nil {
 			log.Error("The screen cannot be drawn any more", zap.Error(err))
 		}
-	}()
+	})
 	return t
 }
 
@@ -55,17 +62,6 @@ func (t *terminal) pulse() time.Duration { return time.Second }
 
 func (t *terminal) close() {
 	t.program.Quit()
-	<-t.done
-}
-
-// quit stops the collector as Ctrl-C does where no screen is, or where there are
-// no such signals by what is left.
-func quit(host component.Host) {
-	self, err := os.FindProcess(os.Getpid())
-	if err == nil {
-		err = self.Signal(os.Interrupt)
-	}
-	if err != nil {
-		go componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(errors.New("the user quits")))
-	}
+	close(t.done)
+	t.running.Wait()
 }

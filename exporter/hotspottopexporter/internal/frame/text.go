@@ -11,7 +11,7 @@ const maxText = 1024
 
 // printable returns text that a terminal takes for nothing but text. Processes
 // choose their names: control characters, what turns the direction of writing,
-// what has no width and bytes that are no UTF-8 become question marks.
+// what has no width and bytes that are no UTF-8 become the replacement character.
 func printable(s string) string {
 	clean := true
 	for i := 0; i < len(s) && clean; i++ {
@@ -24,7 +24,7 @@ func printable(s string) string {
 	for len(s) > 0 && b.Len() < maxText {
 		r, size := utf8.DecodeRuneInString(s)
 		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) || unicode.Is(unicode.M, r) {
-			r = '?'
+			r = utf8.RuneError
 		}
 		b.WriteRune(r)
 		s = s[size:]

@@ -14,16 +14,16 @@ func TestTextIsNothingButText(t *testing.T) {
 	for given, want := range map[string]string{
 		"postgres":                   "postgres",
 		"kworker/0:1-events":         "kworker/0:1-events",
-		"\x1b[2J\x1b]0;owned\x07":    "?[2J?]0;owned?",
-		"a\r\nb\tc\x00":              "a??b?c?",
-		"\u009b31m":                  "?31m", // the same as ESC [ to some terminals
-		"\x9b31m":                    "?31m",
-		"cut off \xe4\xb8":           "cut off ??",
+		"\x1b[2J\x1b]0;owned\x07":    "�[2J�]0;owned�",
+		"a\r\nb\tc\x00":              "a��b�c�",
+		"\u009b31m":                  "�31m", // the same as ESC [ to some terminals
+		"\x9b31m":                    "�31m",
+		"cut off \xe4\xb8":           "cut off ��",
 		"世界":                         "世界",
-		"user\u202egnp.exe":          "user?gnp.exe", // turns the direction of writing
-		"zero\u200bwidth":            "zero?width",
-		"e\u0301":                    "e?",
-		"\u2028line\u00a0nbsp\ufeff": "?line?nbsp?",
+		"user\u202egnp.exe":          "user�gnp.exe", // turns the direction of writing
+		"zero\u200bwidth":            "zero�width",
+		"e\u0301":                    "e�",
+		"\u2028line\u00a0nbsp\ufeff": "�line�nbsp�",
 	} {
 		require.Equal(t, want, printable(given), "%q", given)
 	}
@@ -62,7 +62,7 @@ func TestAllOfAFrameIsPrintable(t *testing.T) {
 	r.Logs(quiet, after(0))
 
 	f := r.Frame(after(2))
-	const clean = "?[2Jx"
+	const clean = "�[2Jx"
 	require.Equal(t, clean, f.Hosts[0].Name)
 	for _, p := range f.Processes {
 		require.Equal(t, clean, p.Name)

@@ -256,7 +256,6 @@ func memoryTable() sheet {
 }
 
 func waitTable() sheet {
-	who := func(p frame.Party) string { return fmt.Sprintf("%s (%d)", p.Name, p.Pid) }
 	return &table[wait]{
 		name: "Waits",
 		rows: func(f *frame.Frame) []wait { return f.Waits },
@@ -266,8 +265,8 @@ func waitTable() sheet {
 		severity: func(*wait) frame.Severity { return frame.None },
 		columns: []column[wait]{
 			word(hostColumn, 16, func(w *wait) string { return w.Host }),
-			word("WAITS", 25, func(w *wait) string { return who(w.Victim) }),
-			word("BEHIND", 25, func(w *wait) string { return who(w.Aggressor) }),
+			side("WAITS", func(w *wait) frame.Party { return w.Victim }),
+			side("BEHIND", func(w *wait) frame.Party { return w.Aggressor }),
 			reading("SECONDS", 8, seconds, func(w *wait) float64 { return w.Seconds }),
 			reading("TIME %", 8, percent, func(w *wait) float64 { return w.Seconds / w.Window }),
 			reading("SHARE %", 8, percent, func(w *wait) float64 { return w.Share }),
@@ -275,5 +274,19 @@ func waitTable() sheet {
 		first: 3,
 	}
 }
+
+// side returns the column of one side of a wait.
+func side(title string, of func(*wait) frame.Party) column[wait] {
+	return column[wait]{
+		title: title, width: 25, left: true,
+		text: func(w *wait) string { return who(of(w)) },
+		compare: func(a, b *wait) int {
+			x, y := of(a), of(b)
+			return cmp.Or(strings.Compare(x.Name, y.Name), cmp.Compare(x.Pid, y.Pid))
+		},
+	}
+}
+
+func who(p frame.Party) string { return fmt.Sprintf("%s (%d)", p.Name, p.Pid) }
 
 func seconds(s float64) string { return number("%.3f", s) }

@@ -48,7 +48,7 @@ func (v *view) header(width int) string {
 	}
 	if len(v.Hosts) == 0 {
 		add("%s", v.own.Host)
-		add("waiting for data: the first window ends one interval after the start")
+		add("waiting for the end of a window")
 	} else {
 		v.describe(add)
 	}
