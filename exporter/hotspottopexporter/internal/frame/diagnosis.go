@@ -80,7 +80,7 @@ func (h *host) denies(of subject, d *diagnosis) bool {
 // labelOf returns the label of a record, empty if it is none of ours.
 func labelOf(record plog.LogRecord) string {
 	if label, ok := record.Attributes().Get("hotspot.diagnosis"); ok {
-		return printable(label.AsString())
+		return Printable(label.AsString())
 	}
 	if record.EventName() == "hotspot.oom_kill" {
 		return oomKill
@@ -95,9 +95,9 @@ func (h *host) hear(r *resource, label string, record plog.LogRecord, now time.T
 		h.window = attribute(record, "hotspot.window")
 	}
 	key := subject{r.id, label}
-	name := printable(r.name)
+	name := Printable(r.name)
 	d := &diagnosis{
-		of: Party{r.id.pid, name}, severity: severityOf(record.SeverityNumber()), sentence: printable(record.Body().AsString()),
+		of: Party{r.id.pid, name}, severity: severityOf(record.SeverityNumber()), sentence: Printable(record.Body().AsString()),
 		told: now, byRecord: true, lasted: known0(attribute(record, "hotspot.diagnosis.duration")),
 	}
 	state, _ := record.Attributes().Get("hotspot.diagnosis.state")
@@ -128,7 +128,7 @@ func (d *diagnosis) read(h *host, r *resource, label string, record plog.LogReco
 	evidence := func(name string) float64 { return attribute(record, "hotspot.evidence."+name) }
 	waited := evidence("wait_seconds")
 	d.row = Process{
-		Host: h.name, Name: d.of.Name, Pid: d.of.Pid, Cgroup: printable(r.cgroup), Diagnosis: label, Severity: d.severity,
+		Host: h.name, Name: d.of.Name, Pid: d.of.Pid, Cgroup: Printable(r.cgroup), Diagnosis: label, Severity: d.severity,
 		Cores: evidence("cpu_cores"), Thread: evidence("thread_utilization"), Wait: evidence("wait_ratio"),
 		RSS: evidence("memory_rss_bytes"), Growth: math.NaN(), Limit: evidence("memory_limit_bytes"),
 		TimeToLimit: evidence("time_to_limit_seconds"), Minor: math.NaN(), Major: evidence("major_faults_per_second"),
@@ -191,7 +191,7 @@ func parties(record plog.LogRecord, list string) []party {
 			case "pid":
 				p.Pid = v.Int()
 			case "name":
-				p.Name = printable(v.Str())
+				p.Name = Printable(v.Str())
 			case "wait":
 				p.wait = v.Double()
 			}

@@ -22,11 +22,10 @@ type host struct {
 	other      counter
 	shortLived counter
 	metrics    bool // there are metrics of it, and not log records only
-	waits      bool // hotspot.process.wait.time among them
 }
 
 func newHost(name string) *host {
-	return &host{name: printable(name), processes: make(map[id]*process), diagnoses: make(map[subject]*diagnosis)}
+	return &host{name: Printable(name), processes: make(map[id]*process), diagnoses: make(map[subject]*diagnosis)}
 }
 
 // advance begins a new window if at is the end of one.

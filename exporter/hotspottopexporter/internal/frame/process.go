@@ -47,10 +47,10 @@ type wait struct {
 // describe takes what the resource tells.
 func (p *process) describe(r *resource) {
 	if p.rawName != r.name || p.name == "" {
-		p.rawName, p.name = r.name, printable(r.name)
+		p.rawName, p.name = r.name, Printable(r.name)
 	}
 	if p.rawCgroup != r.cgroup {
-		p.rawCgroup, p.cgroup = r.cgroup, printable(r.cgroup)
+		p.rawCgroup, p.cgroup = r.cgroup, Printable(r.cgroup)
 	}
 }
 
@@ -104,7 +104,7 @@ func (p *process) observe(m pmetric.Metric, opened pcommon.Timestamp) {
 	case "hotspot.process.diagnosis":
 		for _, point := range points.All() {
 			if label, ok := point.Attributes().Get("hotspot.diagnosis"); ok && number(point) > 0 {
-				p.label = printable(label.AsString())
+				p.label = Printable(label.AsString())
 			}
 		}
 	}
@@ -125,7 +125,7 @@ func (p *process) waited(point pmetric.NumberDataPoint, opened pcommon.Timestamp
 		if p.waits == nil {
 			p.waits = make(map[rawParty]*wait)
 		}
-		w = &wait{aggressor: Party{key.pid, printable(key.name)}}
+		w = &wait{aggressor: Party{key.pid, Printable(key.name)}}
 		p.waits[key] = w
 	}
 	w.time.observe(point.StartTimestamp(), point.Timestamp(), number(point), opened)

@@ -186,3 +186,16 @@ func named(f *Frame, name string) Process {
 	}
 	return Process{}
 }
+
+func TestTheHostUsesWhatItsProcessesAndItsSumsSay(t *testing.T) {
+	r := New(time.Minute)
+	for i := range 2 {
+		n := float64(i)
+		b := window("", after(2*n))
+		b.of(1, "own").cpu(after(-1000), 100+n)
+		b.ofHost().sum("hotspot.host.other.cpu.time", after(-9), "", map[string]float64{"": 7 + n/2}).
+			sum("hotspot.host.short_lived.cpu.time", after(-9), "process.executable.name", map[string]float64{"sh": n / 4, "other": n / 4})
+		r.Metrics(b.Metrics, after(2*n))
+	}
+	require.InDelta(t, 1, r.Frame(after(2)).Hosts[0].Cores, 1e-9)
+}

@@ -9,10 +9,10 @@ import (
 // The longest text that is kept, in bytes.
 const maxText = 1024
 
-// printable returns text that a terminal takes for nothing but text. Processes
+// Printable returns text that a terminal takes for nothing but text. Processes
 // choose their names: control characters, what turns the direction of writing,
 // what has no width and bytes that are no UTF-8 become the replacement character.
-func printable(s string) string {
+func Printable(s string) string {
 	clean := true
 	for i := 0; i < len(s) && clean; i++ {
 		clean = ' ' <= s[i] && s[i] <= '~'

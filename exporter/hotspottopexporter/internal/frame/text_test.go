@@ -25,7 +25,7 @@ func TestTextIsNothingButText(t *testing.T) {
 		"e\u0301":                    "e�",
 		"\u2028line\u00a0nbsp\ufeff": "�line�nbsp�",
 	} {
-		require.Equal(t, want, printable(given), "%q", given)
+		require.Equal(t, want, Printable(given), "%q", given)
 	}
 }
 
@@ -33,13 +33,13 @@ func FuzzTextIsNothingButText(f *testing.F) {
 	f.Add("\x1b[31m")
 	f.Add("世\xff")
 	f.Fuzz(func(t *testing.T, s string) {
-		text := printable(s)
+		text := Printable(s)
 		require.True(t, utf8.ValidString(text))
 		require.LessOrEqual(t, len(text), maxText+utf8.UTFMax)
 		for _, r := range text {
 			require.True(t, unicode.IsPrint(r), "%q", r)
 		}
-		require.Equal(t, text, printable(text))
+		require.Equal(t, text, Printable(text))
 	})
 }
 

@@ -58,7 +58,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.newest = msg
 		m.adopt()
 	case Log:
-		m.log = string(msg)
+		m.log = frame.Printable(strings.ReplaceAll(string(msg), "\t", " "))
 	case tea.KeyPressMsg:
 		if m.input.Focused() {
 			return m, m.edit(msg)

@@ -270,3 +270,12 @@ func TestNumbersAreShort(t *testing.T) {
 	require.Equal(t, "-", size(math.Inf(1)))
 	require.Equal(t, "-", percent(math.NaN()))
 }
+
+func TestALineOfTheLogIsNothingButText(t *testing.T) {
+	m := shown(scene(), 80, 24)
+	m.Update(Log("warn\t\x1b[2Jcannot read"))
+	lines := m.lines()
+	require.Equal(t, "log: warn �[2Jcannot read", ansi.Strip(lines[22]))
+	press(m, "esc")
+	require.NotContains(t, strings.Join(m.lines(), "\n"), "log: ")
+}
