@@ -42,8 +42,7 @@ service:
 `), 120, 26)
 	c.awaitScreen(t, "the diagnoses", func(lines []string) bool {
 		text := strings.Join(lines, "\n")
-		return strings.Contains(text, "oom_risk") && strings.Contains(text, "starved") && strings.Contains(text, "noisy_neighbor") &&
-			!strings.Contains(text, "ended")
+		return strings.Contains(text, "oom_risk") && strings.Contains(text, "behind report-job") && !strings.Contains(text, "ended")
 	})
 	c.mu.Lock()
 	picture := svg(c.screen)
