@@ -18,9 +18,9 @@ VERSION ?= $(patsubst v%,%,$(shell git describe --tags --dirty --match 'v[0-9]*'
 
 FULL := _build/otelcol-hotspot
 SLIM := _build/otelcol-hotspot-slim
-SOURCES := go.mod go.sum $(shell find bpf internal receiver -name '*.o' -o -name '*.go' ! -name '*_test.go')
+SOURCES := go.mod go.sum $(shell find bpf exporter internal receiver -name '*.o' -o -name '*.go' ! -name '*_test.go')
 BPF_C := $(wildcard bpf/*.[ch] bpf/testdata/*/*.[ch])
-GO_DIRS := $(wildcard *.go bench bpf internal receiver e2e testdata)
+GO_DIRS := $(wildcard *.go bench bpf exporter internal receiver e2e testdata)
 
 # The go:generate lines pin the version of clang: other versions give other
 # objects, and CI compares the committed ones with its own.
@@ -41,7 +41,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test build slim generate lint scenarios e2e bench bench-hooks clean bpf-packages
+.PHONY: help run top test build slim generate lint scenarios e2e picture bench bench-hooks clean bpf-packages
 
 # help: list the targets
 help:
@@ -52,6 +52,10 @@ RUN := $(or $(wildcard $(FULL)),$(SLIM))
 run: $(RUN)
 	@echo 'Watching this host; the first window ends in 5 seconds, Ctrl-C stops.'
 	$(SUDO) $(RUN) --config=otelcol-config.yaml
+
+# top: watch this host on the terminal (configs/terminal.yaml); builds the collector first
+top: $(RUN)
+	$(SUDO) $(RUN) --config=configs/terminal.yaml
 
 # test: run the Go tests; as root also those that need the kernel
 # -count=1: the test cache knows nothing of the kernel. -p=1: the packages load it.
@@ -83,6 +87,7 @@ $(FULL) $(SLIM): tools/otel/go.mod $(SOURCES)
 generate: bpf-packages
 	go generate ./bpf/... ./bpf/testdata/switches
 	cd receiver/hotspotreceiver && go tool -modfile=../../tools/otel/go.mod mdatagen metadata.yaml
+	cd exporter/hotspottopexporter && go tool -modfile=../../tools/otel/go.mod mdatagen metadata.yaml
 
 # lint: vet, formatting, golangci-lint; clang-format for bpf/
 lint: bpf-packages
@@ -105,6 +110,10 @@ scenarios:
 # e2e: test the full distribution from outside
 e2e: $(FULL)
 	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1 -v ./e2e/...
+
+# picture: make docs/terminal.svg anew, of a real run; as root
+picture: $(SLIM)
+	HOTSPOT_PICTURE=$(abspath docs/terminal.svg) HOTSPOT_BINARY=$(abspath $(SLIM)) go test -count=1 -run='^TestPicture$$' ./e2e
 
 # bench: run the benchmarks
 bench:

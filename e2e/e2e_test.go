@@ -205,6 +205,10 @@ func TestValidate(t *testing.T) {
 		output, err := validate(filepath.Join("..", "configs", "kubernetes-agent.yaml"))
 		require.NoError(t, err, output)
 	})
+	t.Run("that for the terminal is good", func(t *testing.T) {
+		output, err := validate(filepath.Join("..", "configs", "terminal.yaml"))
+		require.NoError(t, err, output)
+	})
 	for hotspot, parts := range map[string][]string{
 		"{}": nil,
 		"{root_path: /hostfs, include: {match_type: regexp, cgroups: [^/kubepods]}, exclude: {pids: [1]}}": nil,
