@@ -125,7 +125,7 @@ scenarios:
 # e2e: test the full distribution from outside, with the stores it sends to
 e2e: $(FULL) $(STORES) $(PROMETHEUS)
 	@go build -o _build/demo ./deploy/demo
-	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1 -v ./e2e/...
+	PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1 -v -timeout=20m ./e2e/...
 
 # bench: run the benchmarks
 bench:
