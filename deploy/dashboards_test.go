@@ -20,23 +20,27 @@ type graph struct {
 var (
 	selectsByVariable = regexp.MustCompile(`,?\w+=~"\$\w+"`)
 	emptySelector     = strings.NewReplacer("{,", "{", "{}", "", "[$__rate_interval]", "")
+	ofTheRange        = strings.NewReplacer("bottomk(", "bottomk_min(", "topk(", "topk_max(")
 )
 
-// withoutVariables returns a query as VictoriaMetrics' pages have it: they know no
-// variables, and a rate takes the interval of the graph.
-func withoutVariables(expr string) string {
-	return emptySelector.Replace(emptySelector.Replace(selectsByVariable.ReplaceAllString(expr, "")))
+// inMetricsQL returns a query as VictoriaMetrics' pages have it: they know no
+// variables, a rate takes the interval of the graph, and the first few are chosen
+// once for all of it; PromQL chooses others at each step, which are many in all.
+func inMetricsQL(expr string) string {
+	expr = emptySelector.Replace(selectsByVariable.ReplaceAllString(expr, ""))
+	return ofTheRange.Replace(emptySelector.Replace(expr))
 }
 
-func TestWithoutVariables(t *testing.T) {
+func TestInMetricsQL(t *testing.T) {
 	for with, without := range map[string]string{
 		`a`:                         `a`,
 		`a{host_name=~"$host"}`:     `a`,
 		`a{x="y",h=~"$h",p=~"$p"}`:  `a{x="y"}`,
 		`a{h=~"$h",x!="y",p=~"$p"}`: `a{x!="y"}`,
 		`sum by (h) (rate(a{h=~"$h"}[$__rate_interval]))`: `sum by (h) (rate(a))`,
+		`topk(10, bottomk(2, a))`:                         `topk_max(10, bottomk_min(2, a))`,
 	} {
-		require.Equal(t, without, withoutVariables(with))
+		require.Equal(t, without, inMetricsQL(with))
 	}
 }
 
@@ -60,7 +64,7 @@ func TestBothKindsOfDashboardsShowTheSameGraphs(t *testing.T) {
 				case "timeseries":
 					queries := p.Queries()
 					for i := range queries {
-						queries[i].Expr = withoutVariables(queries[i].Expr)
+						queries[i].Expr = inMetricsQL(queries[i].Expr)
 					}
 					ofGrafana = append(ofGrafana, graph{row, p.Title, p.Description, queries})
 				}
