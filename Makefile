@@ -18,9 +18,11 @@ VERSION ?= $(patsubst v%,%,$(shell git describe --tags --dirty --match 'v[0-9]*'
 
 FULL := _build/otelcol-hotspot
 SLIM := _build/otelcol-hotspot-slim
+STORES := _build/victoria-metrics _build/victoria-logs
+PROMETHEUS := _build/prometheus _build/promtool
 SOURCES := go.mod go.sum $(shell find bpf internal receiver -name '*.o' -o -name '*.go' ! -name '*_test.go')
 BPF_C := $(wildcard bpf/*.[ch] bpf/testdata/*/*.[ch])
-GO_DIRS := $(wildcard *.go bench bpf internal receiver e2e testdata)
+GO_DIRS := $(wildcard *.go bench bpf internal receiver e2e testdata deploy)
 
 # The go:generate lines pin the version of clang: other versions give other
 # objects, and CI compares the committed ones with its own.
@@ -41,7 +43,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test build slim generate lint scenarios e2e bench bench-hooks clean bpf-packages
+.PHONY: help run demo test build slim generate lint scenarios e2e bench bench-hooks clean bpf-packages
 
 # help: list the targets
 help:
@@ -53,6 +55,11 @@ run: $(RUN)
 	@echo 'Watching this host; the first window ends in 5 seconds, Ctrl-C stops.'
 	$(SUDO) $(RUN) --config=otelcol-config.yaml
 
+# demo: run the collector, VictoriaMetrics and VictoriaLogs, to be seen in a browser; builds them first
+demo: $(FULL) $(STORES)
+	@go build -o _build/demo ./deploy/demo
+	@$(SUDO) _build/demo
+
 # test: run the Go tests; as root also those that need the kernel
 # -count=1: the test cache knows nothing of the kernel. -p=1: the packages load it.
 test:
@@ -61,7 +68,7 @@ test:
 	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /scenarios$$)
 	@# Not beside the others, whose load would be diagnosed as well.
 	go test -count=1 -timeout=20m ./internal/scenarios
-	go vet ./testdata/workload ./bpf/testdata/switches
+	go vet ./testdata/workload ./testdata/backend ./bpf/testdata/switches
 
 # build: build the full distribution, _build/otelcol-hotspot (5 to 10 minutes the first time)
 build: $(FULL)
@@ -78,6 +85,19 @@ $(FULL) $(SLIM): tools/otel/go.mod $(SOURCES)
 	@echo "Building $@: minutes the first time, seconds later"
 	env $(if $(VERSION),dist.version=$(VERSION)) $(OTEL) builder --config=$(filter builder-config%,$^)
 	@mv $(subst otelcol-hotspot,dist,$@)/$(@F) $@
+
+# Their versions are what their modules require.
+$(STORES): _build/victoria-%: tools/victoria%/go.mod
+	@mkdir -p _build
+	@echo "Building $@: half a minute the first time"
+	go build -trimpath -ldflags='-s -w' -modfile=$< -o $@ github.com/VictoriaMetrics/VictoriaMetrics/app/$(@F)
+
+# Debian's, but not installed: that would start a server, at every boot again.
+$(PROMETHEUS) &:
+	@mkdir -p _build/debian
+	cd _build/debian && { apt-get download -q prometheus || { $(SUDO) apt-get update -q && apt-get download -q prometheus; }; }
+	dpkg-deb --fsys-tarfile _build/debian/prometheus_*.deb | tar -xmC _build --strip-components=3 ./usr/bin/prometheus ./usr/bin/promtool
+	@rm -r _build/debian
 
 # generate: rebuild the BPF objects and what mdatagen makes of metadata.yaml
 generate: bpf-packages
@@ -102,8 +122,9 @@ scenarios:
 	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_SCENARIOS=full HOTSPOT_QUIET_HOST=$(HOTSPOT_QUIET_HOST) \
 		HOTSPOT_SCENARIOS_JSON=$(abspath _build/scenarios.json) go test -count=1 -v -timeout=3h ./internal/scenarios
 
-# e2e: test the full distribution from outside
-e2e: $(FULL)
+# e2e: test the full distribution from outside, with the stores it sends to
+e2e: $(FULL) $(STORES) $(PROMETHEUS)
+	@go build -o _build/demo ./deploy/demo
 	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1 -v ./e2e/...
 
 # bench: run the benchmarks
