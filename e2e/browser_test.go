@@ -29,7 +29,7 @@ func openBrowser(t *testing.T) *browser {
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
 		append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU)...)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, patience)
+	ctx, cancel = context.WithTimeout(ctx, 4*patience)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
@@ -68,47 +68,79 @@ const (
 	unfoldRowsOfVMUI = `document.querySelectorAll(".vm-predefined-dashboard > header:not(.vm-accordion-header_open)").forEach(h => h.click())`
 )
 
-// lookAtPages looks at the dashboards and the diagnoses where the stores show them.
-func lookAtPages(t *testing.T, c *collector, s *stores, cast parts) {
-	b := openBrowser(t)
-	shown := cast.shown()
-	for _, name := range deploy.Names {
-		dashboard, err := deploy.ReadVMUI(name)
-		require.NoError(t, err)
-		b.open(t, s.metricsURL+"/vmui/?#/dashboards?g0.range_input=5m&g0.relative_time=last_5_minutes", 9000)
-		c.await(t, "the dashboard "+dashboard.Title, func() bool {
-			return slices.Contains(evaluate[[]string](b, tabsOfVMUI), dashboard.Title)
-		})
-		evaluate[any](b, fmt.Sprintf(openTabOfVMUI, dashboard.Title))
-		var titles []string
-		for _, row := range dashboard.Rows {
-			for _, p := range row.Panels {
-				titles = append(titles, p.Title)
-			}
+// openDashboard shows one of VictoriaMetrics' dashboards.
+func (b *browser) openDashboard(t *testing.T, c *collector, s stores, title string, height int64) {
+	t.Helper()
+	b.open(t, s.metrics.URL+"/vmui/?#/dashboards?g0.range_input=3m&g0.relative_time=last_3_minutes", height)
+	c.await(t, "the dashboard "+title, func() bool { return slices.Contains(evaluate[[]string](b, tabsOfVMUI), title) })
+	evaluate[any](b, fmt.Sprintf(openTabOfVMUI, title))
+}
+
+// awaitPanels returns the panels on the page once there are so many and all show
+// something.
+func (b *browser) awaitPanels(t *testing.T, c *collector, n int) []panel {
+	t.Helper()
+	var panels []panel
+	empty := func(p panel) bool { return len(p.Legend) == 0 }
+	defer func() {
+		if t.Failed() {
+			t.Logf("the page shows %+v", panels)
 		}
-		var panels []panel
-		c.await(t, "all panels of "+name+" with something in them", func() bool {
+	}()
+	c.await(t, fmt.Sprintf("%d panels with something in them", n), func() bool {
+		panels = evaluate[[]panel](b, panelsOfVMUI)
+		return len(panels) == n && !slices.ContainsFunc(panels, empty)
+	})
+	return panels
+}
+
+// lookAtPages looks at the dashboards and the diagnoses where the stores show them.
+func lookAtPages(t *testing.T, c *collector, s stores, cast parts) {
+	b := openBrowser(t)
+	for _, name := range deploy.Names {
+		t.Run("dashboard of the "+name, func(t *testing.T) {
+			dashboard, err := deploy.ReadVMUI(name)
+			require.NoError(t, err)
+			var titles []string
+			for _, row := range dashboard.Rows {
+				for _, p := range row.Panels {
+					titles = append(titles, p.Title)
+				}
+			}
+			b.openDashboard(t, c, s, dashboard.Title, 9000)
+			// The first row is not folded.
+			b.awaitPanels(t, c, len(dashboard.Rows[0].Panels))
 			evaluate[any](b, unfoldRowsOfVMUI)
-			panels = evaluate[[]panel](b, panelsOfVMUI)
-			return len(panels) == len(titles) && !slices.ContainsFunc(panels, func(p panel) bool { return len(p.Legend) == 0 })
-		})
-		for i, p := range panels {
-			require.Equal(t, titles[i], p.Title)
-			require.Empty(t, p.Alert, p.Title)
-			if name == "host" {
-				for _, legend := range shown[p.Title] {
+			for i, p := range b.awaitPanels(t, c, len(titles)) {
+				require.Equal(t, titles[i], p.Title)
+				require.Empty(t, p.Alert, p.Title)
+				if name != "host" {
+					continue
+				}
+				for _, legend := range cast.shown()[p.Title] {
 					require.True(t, slices.ContainsFunc(p.Legend, func(l string) bool { return strings.HasPrefix(l, legend) }),
 						"%s shows %q, not %q", p.Title, p.Legend, legend)
 				}
 			}
-		}
+		})
 	}
-
-	// The picture of the documentation is of the first row.
-	if picture := os.Getenv("HOTSPOT_PICTURE"); picture != "" {
-		b.open(t, s.metricsURL+"/vmui/?#/dashboards?g0.range_input=3m&g0.relative_time=last_3_minutes", 1000)
-		png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	t.Run("diagnoses", func(t *testing.T) {
+		b.open(t, s.logs.URL+"/select/vmui/?#/?query=hotspot.diagnosis:*&g0.range_input=5m&g0.relative_time=last_5_minutes", 4000)
+		for _, sentence := range []string{
+			fmt.Sprintf("victim (%d) waited ", cast["starved"]),
+			fmt.Sprintf("noisy (%d) takes the CPU from victim (%d)", cast["noisy_neighbor"], cast["starved"]),
+			fmt.Sprintf("leak (%d) is on its way out of memory", cast["oom_risk"]),
+		} {
+			c.await(t, sentence, func() bool { return strings.Contains(evaluate[string](b, "document.body.innerText"), sentence) })
+		}
+	})
+	if file := os.Getenv("HOTSPOT_PICTURE"); file != "" {
+		dashboard, err := deploy.ReadVMUI("host")
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(picture, png, 0o644))
+		b.openDashboard(t, c, s, dashboard.Title, 1100)
+		b.awaitPanels(t, c, len(dashboard.Rows[0].Panels))
+		picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(file, picture, 0o644))
 	}
 }
