@@ -71,7 +71,7 @@ const (
 // openDashboard shows one of VictoriaMetrics' dashboards.
 func (b *browser) openDashboard(t *testing.T, c *collector, s stores, title string, height int64) {
 	t.Helper()
-	b.open(t, s.metrics.URL+"/vmui/?#/dashboards?g0.range_input=3m&g0.relative_time=last_3_minutes", height)
+	b.open(t, s.metrics.URL+"/vmui/?#/dashboards?g0.range_input=5m&g0.relative_time=last_5_minutes", height)
 	c.await(t, "the dashboard "+title, func() bool { return slices.Contains(evaluate[[]string](b, tabsOfVMUI), title) })
 	evaluate[any](b, fmt.Sprintf(openTabOfVMUI, title))
 }
@@ -127,9 +127,9 @@ func lookAtPages(t *testing.T, c *collector, s stores, cast parts) {
 	t.Run("diagnoses", func(t *testing.T) {
 		b.open(t, s.logs.URL+"/select/vmui/?#/?query=hotspot.diagnosis:*&g0.range_input=5m&g0.relative_time=last_5_minutes", 4000)
 		for _, sentence := range []string{
-			fmt.Sprintf("victim (%d) waited ", cast["starved"]),
-			fmt.Sprintf("noisy (%d) takes the CPU from victim (%d)", cast["noisy_neighbor"], cast["starved"]),
-			fmt.Sprintf("leak (%d) is on its way out of memory", cast["oom_risk"]),
+			fmt.Sprintf("api-server (%d) waited ", cast["starved"]),
+			fmt.Sprintf("batch-job (%d) takes the CPU from ", cast["noisy_neighbor"]),
+			fmt.Sprintf("cache (%d) is on its way out of memory", cast["oom_risk"]),
 		} {
 			c.await(t, sentence, func() bool { return strings.Contains(evaluate[string](b, "document.body.innerText"), sentence) })
 		}

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -26,7 +25,7 @@ func TestDashboardsAndAlertsShowWhatIsWrong(t *testing.T) {
 	began := time.Now()
 	keepOff := leaveACPU(t)
 	s := startStores(t)
-	c := run(t, binary(t), write(t, s.exporting("noisy, victim, leak, throttled, loop, storm, thrash")))
+	c := run(t, binary(t), write(t, s.exporting("batch-job, api-server, cache, worker, solver, launcher, indexer")))
 	cast := playEverything(t, c, s, keepOff)
 
 	t.Run("every graph and table has data", func(t *testing.T) {
@@ -178,34 +177,27 @@ func playEverything(t *testing.T, c *collector, s stores, keptCPU string) parts 
 		cast[label] = p.Pid()
 		return p
 	}
-	// So far from nice that it is the noisy one whatever else runs on this host.
-	start("noisy_neighbor", "busy", keptCPU, "-nice=-15", "-comm=noisy")
-	start("starved", "busy", keptCPU, "-nice=19", "-comm=victim")
+	// So far from nice that it has its CPU whatever else runs on this host.
+	const first = "-nice=-15"
+	start("noisy_neighbor", "busy", keptCPU, first, "-comm=batch-job")
+	start("starved", "busy", keptCPU, "-nice=19", "-comm=api-server")
 	memory := workload.NewCgroup(t, "memory")
 	memory.SetMemory(1 << 30)
-	memory.Add(start("oom_risk", "leak", "-comm=leak", strconv.Itoa(6<<20)).Pid())
+	memory.Add(start("oom_risk", "leak", "-comm=cache", strconv.Itoa(6<<20)).Pid())
 
 	quota := workload.NewCgroup(t, "cpu")
 	quota.SetQuota(25*time.Millisecond, 100*time.Millisecond)
-	throttled := start("cpu_throttled", "busy", "-comm=throttled")
+	throttled := start("cpu_throttled", "busy", "-comm=worker")
 	quota.Add(throttled.Pid())
 	await("cpu_throttled")
 	throttled.Stop()
-	loop := start("cpu_bound", "busy", "-comm=loop")
+	loop := start("cpu_bound", "busy", "-comm=solver")
 	await("cpu_bound")
 	loop.Stop()
-	storm := start("fork_storm", "spawn", "-nice=-15", "-comm=storm", "300", "2ms")
-	// All its threads, or on a crowded host it would be starved, which is worse.
-	threads, err := filepath.Glob(storm.Path("task/*"))
-	require.NoError(t, err)
-	for _, thread := range threads {
-		tid, err := strconv.Atoi(filepath.Base(thread))
-		require.NoError(t, err)
-		require.NoError(t, unix.Setpriority(unix.PRIO_PROCESS, tid, -15))
-	}
+	storm := start("fork_storm", "spawn", first, "-comm=launcher", "300", "2ms")
 	await("fork_storm")
 	storm.Stop()
-	thrash := start("mem_thrashing", "refault", "-comm=thrash", "256")
+	thrash := start("mem_thrashing", "refault", first, "-comm=indexer", "256")
 	await("mem_thrashing")
 	thrash.Stop()
 	await("starved")
@@ -217,14 +209,14 @@ func playEverything(t *testing.T, c *collector, s stores, keptCPU string) parts 
 // shown returns by panel of the host's dashboard what has to be in its legend.
 func (p parts) shown() map[string][]string {
 	named := func(name, label string) string { return fmt.Sprintf("%s (%d)", name, p[label]) }
-	victim, noisy, leak := named("victim", "starved"), named("noisy", "noisy_neighbor"), named("leak", "oom_risk")
+	victim, noisy, leak := named("api-server", "starved"), named("batch-job", "noisy_neighbor"), named("cache", "oom_risk")
 	return map[string][]string{
 		"Diagnosed processes": {"oom_risk", "mem_thrashing", "starved", "noisy_neighbor", "cpu_throttled", "fork_storm", "cpu_bound"},
 		"Diagnoses": {
-			"oom_risk: " + leak, "mem_thrashing: " + named("thrash", "mem_thrashing"),
+			"oom_risk: " + leak, "mem_thrashing: " + named("indexer", "mem_thrashing"),
 			"starved: " + victim, "noisy_neighbor: " + noisy,
-			"cpu_throttled: " + named("throttled", "cpu_throttled"), "fork_storm: " + named("storm", "fork_storm"),
-			"cpu_bound: " + named("loop", "cpu_bound"),
+			"cpu_throttled: " + named("worker", "cpu_throttled"), "fork_storm: " + named("launcher", "fork_storm"),
+			"cpu_bound: " + named("solver", "cpu_bound"),
 		},
 		"Waits behind others":   {victim + " behind " + noisy},
 		"Waits caused":          {noisy},
@@ -232,10 +224,10 @@ func (p parts) shown() map[string][]string {
 		"CPU of the host":       {"exported processes", "processes left out", "short-lived processes"},
 		"CPU by process":        {noisy},
 		"Busiest thread":        {noisy},
-		"Short-lived processes": {"storm"},
+		"Short-lived processes": {"launcher"},
 		"Growth":                {leak},
 		"Time to limit":         {leak},
-		"Minor faults":          {named("thrash", "mem_thrashing")},
+		"Minor faults":          {named("indexer", "mem_thrashing")},
 	}
 }
 
