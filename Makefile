@@ -127,8 +127,8 @@ scenarios:
 e2e: $(FULL) $(STORES) $(PROMETHEUS)
 	$(call install,chromium fonts-dejavu-core)
 	@go build -o _build/demo ./deploy/demo
-	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) HOTSPOT_PICTURE=$(abspath $(HOTSPOT_PICTURE)) \
-		go test -count=1 -v ./e2e/...
+	PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) \
+		HOTSPOT_PICTURE=$(abspath $(HOTSPOT_PICTURE)) go test -count=1 -v -timeout=20m ./e2e/...
 
 # bench: run the benchmarks
 bench:

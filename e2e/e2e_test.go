@@ -5,7 +5,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -201,10 +200,15 @@ func TestValidate(t *testing.T) {
 		output, err := validate(repositoryConfig(t))
 		require.NoError(t, err, output)
 	})
-	t.Run("that for kubernetes is good", func(t *testing.T) {
-		output, err := validate(filepath.Join("..", "configs", "kubernetes-agent.yaml"))
-		require.NoError(t, err, output)
-	})
+	examples, err := filepath.Glob("../configs/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, examples)
+	for _, example := range examples {
+		t.Run(filepath.Base(example)+" is good", func(t *testing.T) {
+			output, err := validate(example)
+			require.NoError(t, err, output)
+		})
+	}
 	for hotspot, parts := range map[string][]string{
 		"{}": nil,
 		"{root_path: /hostfs, include: {match_type: regexp, cgroups: [^/kubepods]}, exclude: {pids: [1]}}": nil,
@@ -330,12 +334,21 @@ type collector struct {
 	result *os.ProcessState // then
 }
 
-// run starts the distribution; it does not outlive the test.
-func run(t *testing.T, path, config string) *collector {
+// run starts the distribution with configurations of which the later have the
+// last word; it does not outlive the test.
+func run(t *testing.T, path string, configs ...string) *collector {
 	t.Helper()
-	c := &collector{output: &transcript{}, exited: make(chan struct{})}
-	ctx, cancel := context.WithCancel(context.Background())
-	c.cmd = exec.CommandContext(ctx, path, "--config="+config)
+	cmd := exec.Command(path)
+	for _, config := range configs {
+		cmd.Args = append(cmd.Args, "--config="+config)
+	}
+	return launch(t, cmd)
+}
+
+// launch starts a program that runs the distribution; it does not outlive the test.
+func launch(t *testing.T, cmd *exec.Cmd) *collector {
+	t.Helper()
+	c := &collector{cmd: cmd, output: &transcript{}, exited: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = c.output, c.output
 	require.NoError(t, c.cmd.Start())
 	go func() {
@@ -344,7 +357,7 @@ func run(t *testing.T, path, config string) *collector {
 		c.result = c.cmd.ProcessState
 	}()
 	t.Cleanup(func() {
-		cancel()
+		_ = c.cmd.Process.Kill() // it may have ended
 		<-c.exited
 		if t.Failed() {
 			t.Log(c.output.String())

@@ -13,6 +13,7 @@ func VictoriaMetrics(program, address, dir string, flags ...string) *Server {
 		"-storageDataPath=" + filepath.Join(dir, "victoria-metrics"),
 		"-httpListenAddr=" + address,
 		"-retentionPeriod=1d",
+		"-loggerLevel=WARN",
 		"-memory.allowedBytes=256MB",
 		// Queries leave out what came later than this, 30 s without it.
 		"-search.latencyOffset=1s",
@@ -26,6 +27,7 @@ func VictoriaLogs(program, address, dir string, flags ...string) *Server {
 		"-storageDataPath=" + filepath.Join(dir, "victoria-logs"),
 		"-httpListenAddr=" + address,
 		"-retentionPeriod=1d",
+		"-loggerLevel=WARN",
 		"-memory.allowedBytes=128MB",
 	}, flags...)...)
 }
@@ -46,5 +48,6 @@ scrape_configs:
 		"--config.file="+config,
 		"--storage.tsdb.path="+filepath.Join(dir, "prometheus"),
 		"--web.listen-address="+address,
+		"--log.level=warn",
 	), nil
 }
