@@ -124,16 +124,18 @@ func lookAtPages(t *testing.T, c *collector, s stores, cast parts) {
 			}
 		})
 	}
-	t.Run("diagnoses", func(t *testing.T) {
-		b.open(t, s.logs.URL+"/select/vmui/?#/?query=hotspot.diagnosis:*&g0.range_input=5m&g0.relative_time=last_5_minutes", 4000)
-		for _, sentence := range []string{
-			fmt.Sprintf("api-server (%d) waited ", cast["starved"]),
-			fmt.Sprintf("batch-job (%d) takes the CPU from ", cast["noisy_neighbor"]),
-			fmt.Sprintf("cache (%d) is on its way out of memory", cast["oom_risk"]),
-		} {
+	for label, sentence := range map[string]string{
+		"starved":        "api-server (%d) waited ",
+		"noisy_neighbor": "batch-job (%d) takes the CPU from ",
+		"oom_risk":       "cache (%d) is on its way out of memory",
+	} {
+		t.Run("record of "+label, func(t *testing.T) {
+			query := fmt.Sprintf("hotspot.diagnosis:=%s%%20process.pid:=%d", label, cast[label])
+			b.open(t, s.logs.URL+"/select/vmui/?#/?query="+query+"&g0.range_input=15m&g0.relative_time=last_15_minutes", 2000)
+			sentence := fmt.Sprintf(sentence, cast[label])
 			c.await(t, sentence, func() bool { return strings.Contains(evaluate[string](b, "document.body.innerText"), sentence) })
-		}
-	})
+		})
+	}
 	if file := os.Getenv("HOTSPOT_PICTURE"); file != "" {
 		dashboard, err := deploy.ReadVMUI("host")
 		require.NoError(t, err)
