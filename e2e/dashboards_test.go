@@ -173,7 +173,8 @@ func playEverything(t *testing.T, c *collector, s stores, keptCPU string) parts 
 	}
 	start := func(label, name string, args ...string) *workload.Process {
 		t.Helper()
-		p := workload.Start(t, name, args...)
+		// They are looked at long after they were started.
+		p := workload.Start(t, name, append([]string{"-life=15m"}, args...)...)
 		cast[label] = p.Pid()
 		return p
 	}
