@@ -66,7 +66,7 @@ demo: $(FULL) $(STORES)
 
 # test: run the Go tests; as root also those that need the kernel
 # -count=1: the test cache knows nothing of the kernel. -p=1: the packages load it.
-test:
+test: $(if $(TEST_PACKAGES),$(PROMETHEUS))
 	$(if $(TEST_PACKAGES),$(call install,$(TEST_PACKAGES)))
 	@test "$$(id -u)" = 0 || echo 'Not root: tests that need the kernel are skipped. For all: sudo env PATH="$$PATH" make test'
 	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /scenarios$$)
@@ -127,10 +127,13 @@ scenarios:
 	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_SCENARIOS=full HOTSPOT_QUIET_HOST=$(HOTSPOT_QUIET_HOST) \
 		HOTSPOT_SCENARIOS_JSON=$(abspath _build/scenarios.json) go test -count=1 -v -timeout=3h ./internal/scenarios
 
-# e2e: test the full distribution from outside, with the stores it sends to
+# e2e: test the full distribution from outside, with the stores it sends to and their pages
+# HOTSPOT_PICTURE=docs/dashboard.png takes the picture of the documentation anew.
 e2e: $(FULL) $(STORES) $(PROMETHEUS)
+	$(call install,chromium fonts-dejavu-core)
 	@go build -o _build/demo ./deploy/demo
-	PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1 -v -timeout=20m ./e2e/...
+	PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) \
+		HOTSPOT_PICTURE=$(abspath $(HOTSPOT_PICTURE)) go test -count=1 -v -timeout=20m ./e2e/...
 
 # picture: make docs/terminal.svg anew, of a real run; as root
 picture: $(SLIM)
