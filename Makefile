@@ -107,11 +107,11 @@ e2e: $(FULL)
 	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1 -v ./e2e/...
 
 # bench: measure all of what it costs beside host_metrics, into bench/results.md and .json (root; 10 minutes)
-# The hooks first: on a machine that has not been busy for minutes.
+# For as long as it runs kernel.pid_max is 131072, if it is less.
 bench: $(FULL)
 	$(MAKE) bench-hooks
 	go test -c -o _build/agents.test ./bench/agents
-	@# They exist: root writes to them, and they stay yours.
+	@# Root writes to them, and they stay yours.
 	touch bench/results.md bench/results.json
 	$(SUDO) env HOTSPOT_BINARY=$(abspath $(FULL)) HOTSPOT_BENCH=$(abspath bench/results) HOTSPOT_HOOKS=$(abspath _build/hooks.txt) \
 		_build/agents.test -test.run='^$$' -test.bench=BenchmarkAgents -test.benchtime=1x -test.timeout=30m
