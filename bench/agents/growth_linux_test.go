@@ -62,7 +62,7 @@ func (r *running) collections(runs int) (cpu []float64) {
 		at = at.Add(runCollections * growthInterval)
 		time.Sleep(time.Until(at))
 		now := r.cpu()
-		cpu = append(cpu, (now-before).Seconds())
+		cpu = append(cpu, (now - before).Seconds())
 		before = now
 	}
 	made := r.count() - counted

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hotspot-otel/hotspot/testdata/workload"
@@ -24,8 +25,6 @@ type population struct {
 
 // One thread in so many of an active population wakes up twice a second: 5 %.
 const activeOneIn = 20
-
-func (p population) tasks() int { return p.processes * p.threads }
 
 func (p population) String() string {
 	s := fmt.Sprintf("%d processes", p.processes)
@@ -53,25 +52,26 @@ func (p population) start(t testing.TB) *workload.Process {
 	if p.active {
 		wake = activeOneIn
 	}
-	before := tasks(t)
 	s := workload.Start(t, "sleepers", "-life=20m", "-threads="+strconv.Itoa(p.threads), "-wake="+strconv.Itoa(wake),
 		strconv.Itoa(p.processes))
-	// Its processes make their threads themselves. What else ends meanwhile is few.
-	require.Eventually(t, func() bool { return tasks(t) >= before+p.tasks()-p.tasks()/20 },
-		patience, 10*time.Millisecond, "%s: not all of them come", p)
+	began, children := time.Now(), s.Children()
+	require.Len(t, children, p.processes)
+	for _, pid := range children { // which make their threads themselves
+		for threads(t, pid) != p.threads {
+			require.Less(t, time.Since(began), patience, "%s: not all of them come", p)
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 	return s
 }
 
-// tasks returns how many threads the host has.
-func tasks(t testing.TB) int {
+func threads(t testing.TB, pid int) int {
 	t.Helper()
-	load, err := os.ReadFile("/proc/loadavg")
+	process, err := procfs.NewProc(pid)
 	require.NoError(t, err)
-	_, all, found := strings.Cut(strings.Fields(string(load))[3], "/")
-	require.True(t, found)
-	n, err := strconv.Atoi(all)
+	stat, err := process.Stat()
 	require.NoError(t, err)
-	return n
+	return stat.NumThreads
 }
 
 // allowManyTasks raises the limit on process ids for as long as the benchmark
