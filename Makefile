@@ -43,7 +43,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run top demo test build slim generate lint scenarios e2e picture bench bench-hooks clean bpf-packages
+.PHONY: help run top demo test build slim generate lint scenarios e2e pictures bench bench-hooks bench-go bench-smoke clean bpf-packages
 
 # help: list the targets
 help:
@@ -128,26 +128,41 @@ scenarios:
 		HOTSPOT_SCENARIOS_JSON=$(abspath _build/scenarios.json) go test -count=1 -v -timeout=3h ./internal/scenarios
 
 # e2e: test the full distribution from outside, with the stores it sends to and their pages
-# HOTSPOT_PICTURE=docs/dashboard.png takes the picture of the documentation anew.
 e2e: $(FULL) $(STORES) $(PROMETHEUS)
 	$(call install,chromium fonts-dejavu-core)
 	@go build -o _build/demo ./deploy/demo
-	PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) \
-		HOTSPOT_PICTURE=$(abspath $(HOTSPOT_PICTURE)) go test -count=1 -v -timeout=20m ./e2e/...
+	$(E2E) -v -timeout=20m ./e2e/...
+E2E = PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1
 
-# picture: make docs/terminal.svg anew, of a real run; as root
-picture: $(SLIM)
-	HOTSPOT_PICTURE=$(abspath docs/terminal.svg) HOTSPOT_BINARY=$(abspath $(SLIM)) go test -count=1 -run='^TestPicture$$' ./e2e
+# pictures: take those of the documentation anew, of a real run; as root
+pictures: $(FULL) $(STORES) $(PROMETHEUS)
+	$(call install,chromium fonts-dejavu-core)
+	HOTSPOT_PICTURES=$(abspath docs) $(E2E) -run='^(TestPicture|TestDashboards.*)$$' ./e2e
 
-# bench: run the benchmarks
-bench:
-	go test -run='^$$' -bench=. -benchmem $$(go list ./... | grep -v /bench$$)
+# bench: measure all of what it costs beside host_metrics, into bench/results.md and .json (root; 10 minutes)
+# For as long as it runs kernel.pid_max is 131072, if it is less.
+bench: $(FULL)
+	$(MAKE) bench-hooks
+	go test -c -o _build/agents.test ./bench/agents
+	@# Root writes to them, and they stay yours.
+	touch bench/results.md bench/results.json
+	$(SUDO) env HOTSPOT_BINARY=$(abspath $(FULL)) HOTSPOT_BENCH=$(abspath bench/results) HOTSPOT_HOOKS=$(abspath _build/hooks.txt) \
+		_build/agents.test -test.run='^$$' -test.bench=BenchmarkAgents -test.benchtime=1x -test.timeout=30m
 
 # bench-hooks: measure what the hook in every context switch costs (root; 3 minutes)
 bench-hooks:
 	@mkdir -p _build
 	go test -c -o _build/hooks.test ./bench
-	$(SUDO) _build/hooks.test -test.run='^$$' -test.bench=BenchmarkHooks -test.benchtime=1x
+	$(SUDO) _build/hooks.test -test.run='^$$' -test.bench=BenchmarkHooks -test.benchtime=1x >_build/hooks.txt; \
+		status=$$?; cat _build/hooks.txt; exit $$status
+
+# bench-go: run the Go benchmarks of all stages
+bench-go:
+	go test -run='^$$' -bench=. -benchmem -p=1 $$(go list ./... | grep -v -e /bench$$ -e /bench/agents$$)
+
+# bench-smoke: run them once, and count what is allocated for a thread: nothing may be
+bench-smoke:
+	go test -count=1 -p=1 -run=Allocat -bench=. -benchtime=1x $$(go list ./... | grep -v -e /bench$$ -e /bench/agents$$ -e /e2e$$ -e /scenarios$$)
 
 # clean: remove what was built
 clean:

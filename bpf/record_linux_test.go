@@ -138,3 +138,49 @@ func guarded(t *testing.T, b []byte) []byte {
 	start := (room - len(b)) &^ 7
 	return memory[start : start+copy(memory[start:room], b)]
 }
+
+// buffers is the answer of a kernel with so many threads, a process of 20 after
+// the other, in pieces of whole records as it hands them out.
+func buffers(threads int) (all [][]byte) {
+	const handedOut = 32 << 10
+	var b []byte
+	for n := range uint32(threads) {
+		record := threadBytes(n/20*20+1, n+1, 0)
+		if n%20 == 0 {
+			record = slices.Concat(threadBytes(n+1, n+1, 1), processBytes(1))
+		}
+		if len(b)+len(record) > handedOut {
+			all, b = append(all, b), nil
+		}
+		b = append(b, record...)
+	}
+	return append(all, b)
+}
+
+func decodeBuffers(t testing.TB, all [][]byte, visit func(*Thread, *Process)) {
+	t.Helper()
+	for _, b := range all {
+		if done, err := decode(b, visit); err != nil || done != len(b) {
+			t.Fatal(done, err)
+		}
+	}
+}
+
+func TestDecodingAllocatesNothing(t *testing.T) {
+	for _, threads := range []int{1000, 2000} {
+		all, seen := buffers(threads), 0
+		visit := func(*Thread, *Process) { seen++ }
+		require.Zero(t, testing.AllocsPerRun(10, func() { decodeBuffers(t, all, visit) }))
+		require.Equal(t, 11*threads, seen, "AllocsPerRun runs once more")
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	all, seen := buffers(10_000), 0
+	visit := func(*Thread, *Process) { seen++ }
+	b.ReportAllocs()
+	for b.Loop() {
+		decodeBuffers(b, all, visit)
+	}
+	require.Equal(b, b.N*10_000, seen)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"os/exec"
 	"slices"
 	"strings"
@@ -136,13 +137,13 @@ func lookAtPages(t *testing.T, c *collector, s stores, cast parts) {
 			c.await(t, sentence, func() bool { return strings.Contains(evaluate[string](b, "document.body.innerText"), sentence) })
 		})
 	}
-	if file := os.Getenv("HOTSPOT_PICTURE"); file != "" {
+	if folder := os.Getenv("HOTSPOT_PICTURES"); folder != "" {
 		dashboard, err := deploy.ReadVMUI("host")
 		require.NoError(t, err)
 		b.openDashboard(t, c, s, dashboard.Title, 1100)
 		b.awaitPanels(t, c, len(dashboard.Rows[0].Panels))
 		picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(file, picture, 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "dashboard.png"), picture, 0o644))
 	}
 }

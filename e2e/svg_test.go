@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,9 +17,9 @@ import (
 
 // TestPicture makes the picture of the documentation, of a real run.
 func TestPicture(t *testing.T) {
-	file := os.Getenv("HOTSPOT_PICTURE")
-	if file == "" {
-		t.Skip("HOTSPOT_PICTURE does not name a file to write: run make picture")
+	folder := os.Getenv("HOTSPOT_PICTURES")
+	if folder == "" {
+		t.Skip("HOTSPOT_PICTURES does not name a folder to write to: run make pictures")
 	}
 	needsRoot(t)
 	workload.Start(t, "busy", "-cpu=0", "-comm=report-job")
@@ -47,7 +48,7 @@ service:
 	c.mu.Lock()
 	picture := svg(c.screen)
 	c.mu.Unlock()
-	require.NoError(t, os.WriteFile(file, []byte(picture), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "terminal.svg"), []byte(picture), 0o644))
 	c.press(t, "q")
 	c.left(t)
 }

@@ -389,7 +389,7 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-func TestIdleProcessesCostNoMemory(t *testing.T) {
+func TestIdleProcessesAllocateNothing(t *testing.T) {
 	e, s := New(DefaultConfig()), crowd()
 	require.Zero(t, testing.AllocsPerRun(10, func() { e.Observe(s) }))
 }

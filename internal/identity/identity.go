@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/prometheus/procfs"
 
@@ -210,12 +211,12 @@ func (r *Reader) identify(groups []procfs.Cgroup, id *Identity) {
 		// Hierarchy 0 is v2. Where the cpu controller is on v1, it says more.
 		isV2 := g.HierarchyID == 0
 		if slices.Contains(g.Controllers, "cpu") || isV2 && id.Cgroup == "" {
-			id.Cgroup = sampler.Printable(path)
+			id.Cgroup = shared(sampler.Printable(path))
 		}
 		if absolute && isV2 {
-			id.UnifiedCgroup = path
+			id.UnifiedCgroup = shared(path)
 		} else if absolute && slices.Contains(g.Controllers, "memory") {
-			id.MemoryCgroup = path
+			id.MemoryCgroup = shared(path)
 		}
 		p := placeOf(path)
 		if p.depth > best.depth {
@@ -225,5 +226,9 @@ func (r *Reader) identify(groups []procfs.Cgroup, id *Identity) {
 			best.pod = p.pod
 		}
 	}
-	id.ContainerID, id.PodUID = best.container, best.pod
+	id.ContainerID, id.PodUID = shared(best.container), shared(best.pod)
 }
+
+// shared returns a string that all processes have one of, and that is not part
+// of the file it was read from: it would keep all of that.
+func shared(s string) string { return unique.Make(s).Value() }

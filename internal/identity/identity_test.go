@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -61,6 +62,17 @@ func failed(r *Reader) map[Failure]int {
 	all := map[Failure]int{}
 	r.Failures(func(kind Failure, n int, _ error) { all[kind] = n })
 	return all
+}
+
+// Ten thousand processes are in a few hundred groups.
+func TestProcessesOfAGroupShareTheirPath(t *testing.T) {
+	h := newHost(t)
+	other := fakeHost{h.inside, 4712}
+	other.file("cgroup", "0::/a\n")
+	r := h.open(Details{})
+	one, two := r.Of(h.process()).UnifiedCgroup, r.Of(other.process()).UnifiedCgroup
+	require.Equal(t, "/a", one)
+	require.Same(t, unsafe.StringData(one), unsafe.StringData(two))
 }
 
 func TestOnlyTheDetailsAskedForAreRead(t *testing.T) {

@@ -42,10 +42,14 @@ type hierarchy struct {
 	// their kind.
 	active, unused string
 	returned       []string
+
+	known map[string]*group // by path, as an identity has it; nil is the root
 }
 
 // group is what was read of one control group.
 type group struct {
+	dir     string
+	parent  *group // nil: the root, which has no limit
 	limit   uint64 // noLimit or more: none
 	limitAt time.Time
 
@@ -78,10 +82,12 @@ func newReader(v1, v2 string) *Reader {
 		v1: hierarchy{
 			v1, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_active_file", "total_inactive_file",
 			[]string{"total_workingset_refault_file", "total_workingset_refault_anon", "total_workingset_refault"},
+			make(map[string]*group),
 		},
 		v2: hierarchy{
 			v2, "memory.max", "memory.current", "active_file", "inactive_file",
 			[]string{"workingset_refault_file", "workingset_refault_anon", "workingset_refault"},
+			make(map[string]*group),
 		},
 		groups: make(map[string]*group),
 	}
@@ -109,12 +115,11 @@ func (r *Reader) Fill(s *sampler.Snapshot, whose Identifier) {
 		}
 		r.tighten(w, &r.v2, id.UnifiedCgroup, asks)
 		r.count(w, &r.v2, id.UnifiedCgroup, s.Length)
-		dir := filepath.Join(r.v2.root, id.UnifiedCgroup)
-		if g := r.groups[dir]; asks && g != nil && id.UnifiedCgroup != "/" {
-			if share, ok := r.stall(&g.memory, filepath.Join(dir, "memory.pressure"), s.Length); ok {
+		if g := r.group(&r.v2, id.UnifiedCgroup); asks && g != nil {
+			if share, ok := r.stall(&g.memory, filepath.Join(g.dir, "memory.pressure"), s.Length); ok {
 				w.MemoryStall = share
 			}
-			if share, ok := r.stall(&g.io, filepath.Join(dir, "io.pressure"), s.Length); ok {
+			if share, ok := r.stall(&g.io, filepath.Join(g.dir, "io.pressure"), s.Length); ok {
 				w.IOStall = share
 			}
 		}
@@ -129,17 +134,35 @@ func (r *Reader) asks(w *sampler.Window, s *sampler.Snapshot) bool {
 		float64(w.Used.MinorFaults) >= 100*s.Length.Seconds()
 }
 
-// tighten goes up the tree from the group of the process. The root has no limit.
+// group returns the group of this path, nil if it is the root. Paths are put
+// together once: there are many more processes than groups.
+func (r *Reader) group(h *hierarchy, of string) *group {
+	g, known := h.known[of]
+	if !known {
+		g = r.find(h, path.Clean("/"+of))
+		h.known[of] = g
+	}
+	return g
+}
+
+func (r *Reader) find(h *hierarchy, p string) *group {
+	if p == "/" {
+		return nil
+	}
+	dir := filepath.Join(h.root, p)
+	g := r.groups[dir]
+	if g == nil {
+		g = &group{dir: dir, parent: r.find(h, path.Dir(p))}
+		r.groups[dir] = g
+	}
+	return g
+}
+
+// tighten goes up the tree from the group of the process.
 func (r *Reader) tighten(w *sampler.Window, h *hierarchy, of string, asks bool) {
-	for p := path.Clean("/" + of); p != "/"; p = path.Dir(p) {
-		dir := filepath.Join(h.root, p)
-		g := r.groups[dir]
-		if g == nil {
-			g = &group{}
-			r.groups[dir] = g
-		}
+	for g := r.group(h, of); g != nil; g = g.parent {
 		if r.now.Sub(g.limitAt) >= limitLife || g.limitAt.IsZero() {
-			g.limit, g.limitAt = readLimit(filepath.Join(dir, h.limit)), r.now
+			g.limit, g.limitAt = readLimit(filepath.Join(g.dir, h.limit)), r.now
 		}
 		if g.limit >= noLimit {
 			continue
@@ -154,7 +177,7 @@ func (r *Reader) tighten(w *sampler.Window, h *hierarchy, of string, asks bool) 
 			continue
 		}
 		if g.usedIn != r.pass {
-			g.used, g.usedIn = readUsed(dir, h), r.pass
+			g.used, g.usedIn = readUsed(g.dir, h), r.pass
 		}
 		if left := g.limit - min(g.used, g.limit); left < w.Headroom {
 			w.Headroom = left
@@ -214,6 +237,13 @@ func (r *Reader) forget() {
 	for dir, g := range r.groups {
 		if r.now.Sub(g.limitAt) > 2*limitLife && r.now.Sub(g.returnedAt) > 2*limitLife {
 			delete(r.groups, dir)
+		}
+	}
+	for _, h := range []*hierarchy{&r.v1, &r.v2} {
+		for of, g := range h.known {
+			if g != nil && r.groups[g.dir] != g {
+				delete(h.known, of)
+			}
 		}
 	}
 }

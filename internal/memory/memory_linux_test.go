@@ -19,7 +19,7 @@ const mib = 1 << 20
 
 // tree is a fake hierarchy of control groups.
 type tree struct {
-	t    *testing.T
+	t    testing.TB
 	root string
 }
 
@@ -425,6 +425,44 @@ func TestGroupsNobodyIsInAreForgotten(t *testing.T) {
 	require.Len(t, r.groups, 2)
 	fill(r, 2*limitLife+1, identity.Identity{UnifiedCgroup: "/b"}, quiet())
 	require.Len(t, r.groups, 1)
+	require.Len(t, r.v2.known, 1)
+}
+
+// crowd returns a window of as many processes as are said, a hundred in a group.
+func crowd(t testing.TB, processes int) (*Reader, *sampler.Snapshot, groupOfPid) {
+	t.Helper()
+	f := tree{t, t.TempDir()}
+	whose := groupOfPid{}
+	s := &sampler.Snapshot{End: first, Length: length}
+	for pid := range uint32(processes) {
+		group := "pods/pod" + strconv.Itoa(int(pid)/100)
+		if pid%100 == 0 {
+			f.write(group, "memory.max", "1073741824")
+		}
+		w := quiet()
+		w.Pid = pid
+		s.Windows, whose[pid] = append(s.Windows, w), identity.Identity{UnifiedCgroup: "/" + group}
+	}
+	return newReader("", f.root), s, whose
+}
+
+// groupOfPid has the identity of each process.
+type groupOfPid map[uint32]identity.Identity
+
+func (g groupOfPid) Of(p sampler.Process) identity.Identity { return g[p.Pid] }
+
+func TestAProcessThatNeedsNoSecondLookAllocatesNothing(t *testing.T) {
+	r, s, whose := crowd(t, 1000)
+	require.Zero(t, testing.AllocsPerRun(10, func() { r.Fill(s, whose) }))
+	require.Equal(t, uint64(1<<30), s.Windows[999].Limit)
+}
+
+func BenchmarkFill(b *testing.B) {
+	r, s, whose := crowd(b, 10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Fill(s, whose)
+	}
 }
 
 func TestTheHierarchiesOfThisHostAreFound(t *testing.T) {

@@ -41,7 +41,6 @@ type Sampler struct {
 	lastWall  time.Time       // when the window began; before the first, when the watch did
 	lastStall stalls
 	snapshot  Snapshot
-	before    []Window // of the snapshot before
 	scratch   []float64
 	mostChild map[uint32]time.Duration // the most CPU time of one short-lived child, by parent
 }
@@ -98,14 +97,14 @@ func (s *Sampler) Sample() (*Snapshot, error) {
 	}
 	stall := stalls{s.from.Host.MemoryStall(), s.from.Host.IOStall()}
 	snapshot := &s.snapshot
-	snapshot.Windows, s.before = s.before[:0], snapshot.Windows
+	kills := s.closeKills() // before the windows they are told with are overwritten
 	*snapshot = Snapshot{
 		End:     wall,
 		CPUs:    s.from.Host.CPUs(),
 		Threads: s.threadsN,
-		Windows: snapshot.Windows,
+		Windows: snapshot.Windows[:0],
 		Pairs:   snapshot.Pairs,
-		Kills:   snapshot.Kills[:0],
+		Kills:   kills,
 		Lost:    s.lost(),
 	}
 	first := len(s.readings) == 0
@@ -155,10 +154,6 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 
 // close ends the window of every process.
 func (s *Sampler) close(snapshot *Snapshot, first bool) {
-	for _, k := range s.kills {
-		snapshot.Kills = append(snapshot.Kills, s.kill(&k))
-	}
-	s.kills = s.kills[:0]
 	snapshot.Pairs = s.closePairs()
 	available := s.from.Host.AvailableMemory()
 	for _, p := range s.seen {
@@ -212,6 +207,16 @@ func (s *Sampler) lost() (l Lost) {
 	return l
 }
 
+// closeKills tells of the kills of this window, with the last window before it.
+func (s *Sampler) closeKills() []Kill {
+	kills := s.snapshot.Kills[:0]
+	for i := range s.kills {
+		kills = append(kills, s.kill(&s.kills[i]))
+	}
+	s.kills = s.kills[:0]
+	return kills
+}
+
 // kill finds what is known of a process the kernel killed.
 func (s *Sampler) kill(k *bpf.OOMKill) Kill {
 	out := Kill{
@@ -226,8 +231,8 @@ func (s *Sampler) kill(k *bpf.OOMKill) Kill {
 		return out
 	}
 	out.Process = p.Process
-	if p.window >= 0 && p.window < len(s.before) && s.before[p.window].ID == p.ID {
-		out.Last, out.Known = s.before[p.window], true
+	if last := s.snapshot.Windows; p.window >= 0 && p.window < len(last) && last[p.window].ID == p.ID {
+		out.Last, out.Known = last[p.window], true
 	}
 	return out
 }

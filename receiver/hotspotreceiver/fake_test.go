@@ -192,7 +192,7 @@ type collector struct {
 	log       *observer.ObservedLogs
 }
 
-func newCollector(t *testing.T) *collector {
+func newCollector(t testing.TB) *collector {
 	telemetry := componenttest.NewTelemetry()
 	t.Cleanup(func() { require.NoError(t, telemetry.Shutdown(context.Background())) })
 	core, log := observer.New(zapcore.InfoLevel)

@@ -58,6 +58,8 @@ func run(name string, args []string) error {
 	pinned := flags.Bool("pinned", false, "crowd: each thread stays on one CPU")
 	base := flags.Int("base", 0, "leak: bytes to have before it begins, when continued")
 	collect := flags.Duration("collect", 0, "leak: gives back a part this often; 0 is never")
+	each := flags.Int("threads", 1, "sleepers: how many each process has")
+	wake := flags.Int("wake", 0, "sleepers: one thread in so many wakes up now and then; 0 is none")
 	leaderless := flags.Bool("leaderless", false, "threads: the thread group leader exits")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -96,7 +98,7 @@ func run(name string, args []string) error {
 		work = func() error { return threads(live, gone, *leaderless) }
 	case "sleepers":
 		n := a.number("processes")
-		work = func() error { return sleepers(n) }
+		work = func() error { return sleepers(n, *each, *wake) }
 	case "spawn":
 		rate, cpu := a.number("per-second"), a.duration("cpu-each")
 		work = func() error { return spawn(rate, cpu, *children) }

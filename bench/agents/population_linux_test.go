@@ -1,0 +1,91 @@
+package agents
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/procfs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hotspot-otel/hotspot/testdata/workload"
+)
+
+// patience is how long a condition is awaited.
+const patience = 90 * time.Second
+
+// population is the processes a host has more than those it had.
+type population struct {
+	processes, threads int // threads: of each
+	active             bool
+}
+
+// One thread in so many of an active population wakes up twice a second: 5 %.
+const activeOneIn = 20
+
+func (p population) String() string {
+	s := fmt.Sprintf("%d processes", p.processes)
+	if p.threads > 1 {
+		s += fmt.Sprintf(" of %d threads", p.threads)
+	}
+	if p.active {
+		s += ", 5 % active"
+	}
+	return s
+}
+
+// run calls f while the processes are there.
+func (p population) run(t testing.TB, f func()) {
+	t.Helper()
+	s := p.start(t)
+	defer s.Stop()
+	f()
+}
+
+// start returns when all the processes are there.
+func (p population) start(t testing.TB) *workload.Process {
+	t.Helper()
+	wake := 0
+	if p.active {
+		wake = activeOneIn
+	}
+	s := workload.Start(t, "sleepers", "-life=20m", "-threads="+strconv.Itoa(p.threads), "-wake="+strconv.Itoa(wake),
+		strconv.Itoa(p.processes))
+	began, children := time.Now(), s.Children()
+	require.Len(t, children, p.processes)
+	for _, pid := range children { // which make their threads themselves
+		for threads(t, pid) != p.threads {
+			require.Less(t, time.Since(began), patience, "%s: not all of them come", p)
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	return s
+}
+
+func threads(t testing.TB, pid int) int {
+	t.Helper()
+	process, err := procfs.NewProc(pid)
+	require.NoError(t, err)
+	stat, err := process.Stat()
+	require.NoError(t, err)
+	return stat.NumThreads
+}
+
+// allowManyTasks raises the limit on process ids for as long as the benchmark
+// runs: the default of small machines, 32768, is less than the largest hosts have.
+func allowManyTasks(b *testing.B) {
+	b.Helper()
+	const file, enough = "/proc/sys/kernel/pid_max", 131_072
+	before, err := os.ReadFile(file)
+	require.NoError(b, err)
+	limit, err := strconv.Atoi(strings.TrimSpace(string(before)))
+	require.NoError(b, err)
+	if limit >= enough {
+		return
+	}
+	require.NoError(b, os.WriteFile(file, []byte(strconv.Itoa(enough)), 0o644))
+	b.Cleanup(func() { require.NoError(b, os.WriteFile(file, before, 0o644)) })
+}

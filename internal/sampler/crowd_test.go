@@ -1,0 +1,88 @@
+package sampler
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hotspot-otel/hotspot/bpf"
+)
+
+// crowd is a kernel of many threads, so many in a process, of which one in twenty
+// runs between two passes, waits and grows.
+type crowd struct {
+	records []record
+	pass    uint64
+}
+
+func newCrowd(threads, each int) *crowd {
+	c := &crowd{}
+	for n := range uint32(threads) {
+		leader := n - n%uint32(each) + 1
+		r := record{Thread: bpf.Thread{Tid: n + 1, Pid: leader, Start: 1e9, ProcessStart: 1e9, Cpu: 1e6, User: 1e6}}
+		copy(r.Comm[:], "crowd")
+		if r.Tid == leader {
+			r.HasProcess = 1
+			r.process = &bpf.Process{Parent: 1, AnonPages: 1000, Threads: uint32(each), ExecId: 1}
+		}
+		c.records = append(c.records, r)
+	}
+	return c
+}
+
+func (c *crowd) Read(visit func(*bpf.Thread, *bpf.Process)) error {
+	c.pass++
+	for i := range c.records {
+		r := &c.records[i]
+		if i%20 == 0 {
+			r.Cpu, r.User, r.RunDelay, r.Voluntary = r.Cpu+1e6, r.User+1e6, r.RunDelay+1e5, r.Voluntary+1
+			if r.process != nil {
+				r.process.AnonPages++
+			}
+		}
+		visit(&r.Thread, r.process)
+	}
+	return nil
+}
+
+// watchCrowd returns what makes a pass, five seconds after the last.
+func watchCrowd(t testing.TB, threads, each int) (pass func()) {
+	t.Helper()
+	host := &fakeHost{sinceBoot: 90 * time.Second}
+	s := New(Sources{Census: newCrowd(threads, each), Host: host}, 4)
+	pass = func() {
+		host.sinceBoot += 5 * time.Second
+		snapshot, err := s.Sample()
+		if err != nil || snapshot.Threads != threads {
+			t.Fatal(err, snapshot)
+		}
+	}
+	for range 6 { // readings of the resident set and scratch memory grow to their size
+		pass()
+	}
+	return pass
+}
+
+func TestADiffAllocatesNothingPerThread(t *testing.T) {
+	for _, each := range []int{1, 20} {
+		t.Run(fmt.Sprintf("%d a process", each), func(t *testing.T) {
+			few := testing.AllocsPerRun(10, watchCrowd(t, 1000, each))
+			many := testing.AllocsPerRun(10, watchCrowd(t, 2000, each))
+			require.Equal(t, few, many)
+		})
+	}
+}
+
+func BenchmarkDiff(b *testing.B) {
+	for _, each := range []int{1, 20} {
+		b.Run(fmt.Sprintf("threads=10000/each=%d", each), func(b *testing.B) {
+			pass := watchCrowd(b, 10_000, each)
+			b.ReportAllocs()
+			for b.Loop() {
+				pass()
+			}
+		})
+	}
+}
