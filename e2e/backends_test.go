@@ -65,25 +65,33 @@ func TestStoresTellWhoWaitedBehindWhom(t *testing.T) {
 	require.Equal(t, "hotspot.diagnosis.starved", started["event.name"])
 	require.Equal(t, "victim", started["process.executable.name"])
 	require.GreaterOrEqual(t, number(t, started["hotspot.evidence.wait_ratio"]), number(t, started["hotspot.evidence.wait_ratio.threshold"]))
-	// What the record says of the window is by how much the metric grew in it.
+	// What the record says of the window is by how much the metric grew since the
+	// window before, or more of them: on a busy host a pair is not in each.
 	end, err := time.Parse(time.RFC3339Nano, started["_time"])
 	require.NoError(t, err)
 	samples := stores.samples(t, pair)
 	in := slices.Index(samples, sampleAt(t, samples, end.Truncate(time.Millisecond)))
-	growth := samples[in].Value
+	growth, before := samples[in].Value, end.Add(-time.Duration(number(t, started["hotspot.window"])*1e9))
 	if in > 0 {
 		growth -= samples[in-1].Value
 	}
-	require.InDelta(t, growth, blamed(t, started["hotspot.aggressors"], by), 1e-6)
+	if in == 0 || samples[in-1].At.Sub(before).Abs() < 5*time.Millisecond {
+		require.InDelta(t, growth, blamed(t, started["hotspot.aggressors"], by), 1e-6)
+	} else {
+		require.Less(t, blamed(t, started["hotspot.aggressors"], by), growth+1e-6)
+	}
 	noisy := stores.awaitLog(t, c, by, `hotspot.diagnosis:=noisy_neighbor`)
 	require.Positive(t, blamed(t, noisy["hotspot.victims"], of))
 
+	diagnosed := fmt.Sprintf(`max_over_time(hotspot_process_diagnosis_ratio{process_pid="%d",hotspot_diagnosis="starved"}[5m]) == 1`, of)
+	worst := fmt.Sprintf(`topk(10, sum by (process_executable_name, hotspot_aggressor_name) (rate(hotspot_process_wait_time_seconds_total{process_pid="%d"}[30s])))`, of)
 	for name, store := range map[string]*backend.Server{"VictoriaMetrics": stores.metrics, "Prometheus": stores.scraped} {
-		worst := promQL(t, store, fmt.Sprintf(`topk(10, sum by (process_executable_name, hotspot_aggressor_name) (rate(hotspot_process_wait_time_seconds_total{process_pid="%d"}[30s])))`, of))
-		require.True(t, slices.ContainsFunc(worst, func(s backend.Series) bool {
-			return maps.Equal(s.Labels, map[string]string{"process_executable_name": "victim", "hotspot_aggressor_name": "aggressor"})
-		}), "%s: %v", name, worst)
-		require.NotEmpty(t, promQL(t, store, fmt.Sprintf(`hotspot_process_diagnosis_ratio{process_pid="%d",hotspot_diagnosis="starved"} == 1`, of)), name)
+		c.await(t, name+": "+diagnosed, func() bool { return len(promQL(t, store, diagnosed)) == 1 })
+		c.await(t, name+": "+worst, func() bool {
+			return slices.ContainsFunc(promQL(t, store, worst), func(s backend.Series) bool {
+				return maps.Equal(s.Labels, map[string]string{"process_executable_name": "victim", "hotspot_aggressor_name": "aggressor"})
+			})
+		})
 	}
 	documented, err := os.ReadFile("../docs/backends.md")
 	require.NoError(t, err)
@@ -128,7 +136,8 @@ func TestStoresTellOfALeakBeforeTheKernelEndsIt(t *testing.T) {
 	}
 	require.NotEmpty(t, left)
 	for _, l := range left[1:] {
-		require.InEpsilon(t, (limit-sampleAt(t, usage, l.At).Value)/sampleAt(t, growth, l.At).Value, l.Value, 0.2)
+		// Its code and heap are not charged to the group.
+		require.InDelta(t, limit-sampleAt(t, usage, l.At).Value, l.Value*sampleAt(t, growth, l.At).Value, 32<<20, "bytes")
 	}
 	c.stop(t)
 }
@@ -146,7 +155,7 @@ func exportToStores(t *testing.T) (*collector, backends) {
 	t.Setenv("VICTORIALOGS_URL", s.logs.URL)
 	t.Setenv("PROMETHEUS_LISTEN", page)
 	c := run(t, path, "../configs/victoriametrics.yaml", "../configs/prometheus.yaml", `yaml:{
-receivers: {hotspot: {collection_interval: 1s, initial_delay: 0s, contention: {max_pairs: 16384}}},
+receivers: {hotspot: {collection_interval: 1s, initial_delay: 0s, contention: {max_pairs: 500}}},
 service: {pipelines: {metrics: {exporters: [otlp_http/victoriametrics, prometheus]}}}}`)
 	c.await(t, "a window", func() bool { return len(promQL(t, s.metrics, "hotspot_host_diagnosed")) > 0 })
 	return c, s

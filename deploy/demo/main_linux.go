@@ -70,13 +70,16 @@ func demo(ctx context.Context, metrics, logs string) (err error) {
 	if err := collector.Start(); err != nil {
 		return err
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- collector.Wait() }()
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		_ = collector.Wait() // its state says how it ended
+	}()
 	fmt.Printf("Watching this host. A window is 5 seconds; Ctrl-C stops all.\n\n  metrics    %s\n  diagnoses  %s\n\n", vm.URL+metricsPage, vl.URL+logsPage)
 
 	select {
-	case err := <-exited:
-		return fmt.Errorf("the collector has ended: %v", err)
+	case <-exited:
+		err = fmt.Errorf("the collector has ended: %s", collector.ProcessState)
 	case <-vm.Exited():
 		err = fmt.Errorf("VictoriaMetrics has ended:\n%s", vm.Log())
 	case <-vl.Exited():
