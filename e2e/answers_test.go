@@ -34,8 +34,11 @@ receivers:
     initial_delay: 0s
     # Whatever else is wrong on this host, the first few of each graph are these.
     include: {match_type: strict, executable_names: [%[3]s]}
-    # And of them none is starved but the one that is to be.
-    diagnosis: {starved: {min_wait_ratio: 0.97, min_wait_share: 0.97}}
+    # And of them none is starved but the one that is to be, and a host that has
+    # other work to do as well has fewer faults.
+    diagnosis:
+      starved: {min_wait_ratio: 0.97, min_wait_share: 0.97}
+      mem_thrashing: {min_refaults_per_second: 1000}
 processors:
   transform:
     metric_statements: ['set(resource.attributes["host.name"], "e2e")']

@@ -32,7 +32,7 @@ func TestTheDemoShowsItsPagesAndLeavesNothing(t *testing.T) {
 	diagnosed := fmt.Sprintf(`hotspot_process_diagnosis_ratio{process_pid="%d"} == 1`, yes.Process.Pid)
 	demo.await(t, diagnosed, func() bool { return len(promQL(t, b.metrics, diagnosed)) > 0 })
 	// The query of the page.
-	require.Contains(t, b.awaitLog(t, demo, int64(yes.Process.Pid), "hotspot.diagnosis:*")["_msg"], "is limited by the CPU")
+	require.Contains(t, b.awaitLog(t, demo, int64(yes.Process.Pid), "hotspot.diagnosis:*")["_msg"], fmt.Sprintf("yes (%d) ", yes.Process.Pid))
 
 	started := children(t, demo.cmd.Process.Pid)
 	require.Len(t, started, 3)
