@@ -40,8 +40,8 @@ func measureGrowth(t testing.TB, binary string) (all growth) {
 	have := 0
 	for _, threads := range sizes {
 		more := population{processes: (threads - have) / threadsEach, threads: threadsEach}
-		s := more.start(t)
-		defer s.Stop()
+		stop := more.start(t)
+		defer stop()
 		have = threads
 		r.settle(warmUp + 1)
 		all = append(all, size{r.threads(), r.collections(pairedRuns)})
