@@ -72,6 +72,8 @@ var (
 	ours      = agent{"hotspot", "hotspot:", ourCounter}
 	oursEqual = agent{"hotspot, equal content", "hotspot:" + ourEqualContent, ourCounter}
 	theirs    = agent{"host_metrics, equal content", hostMetrics(theirMetrics), theirCounter}
+	// oursEverything has all processes, with all metrics.
+	oursEverything = agent{"hotspot, all processes", "hotspot:\n    top_k: 4194304\n    max_processes: 4194304", ourCounter}
 	// theirsDefault has four metrics, two of which ours does not have.
 	theirsDefault = agent{"host_metrics", hostMetrics(""), theirCounter}
 )

@@ -27,6 +27,6 @@ func (r *report) goals() (all []goal) {
 			atLeast("CPU time, ratio, "+c.Host, c.ratio(ours, needs.cpu), 100, "%.0f")
 		}
 	}
-	atLeast("share of short-lived processes seen", 100*median(r.ShortLived.Shares[ours.name]), 98, "%.1f %%")
+	atLeast("share of short-lived processes seen", 100*median(r.ShortLived.Shares[oursEverything.name]), 98, "%.1f %%")
 	return append(all, goal{"growth, exponent", fmt.Sprintf("≤ %.2f", maxExponent), fmt.Sprintf("%.2f", r.Growth.exponent()), r.Growth.linear()})
 }

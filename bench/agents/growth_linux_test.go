@@ -31,20 +31,20 @@ const (
 	runCollections = 5
 )
 
-// measureGrowth keeps one collector while the host fills.
+// measureGrowth lets the host fill. Each size has a collector of its own: one that
+// watched the processes come would still know who waited for whom meanwhile.
 func measureGrowth(t testing.TB, binary string) (all growth) {
 	t.Helper()
-	r := ours.start(t, binary, growthInterval, "")
-	defer r.stop()
-	r.awaitCount(0)
 	have := 0
 	for _, threads := range sizes {
 		more := population{processes: (threads - have) / threadsEach, threads: threadsEach}
-		s := more.start(t)
-		defer s.Stop()
+		stop := more.start(t)
+		defer stop()
 		have = threads
-		r.settle(warmUp + 1)
+		r := ours.start(t, binary, growthInterval, "")
+		r.awaitCount(warmUp + 1)
 		all = append(all, size{r.threads(), r.collections(pairedRuns)})
+		r.stop()
 	}
 	return all
 }

@@ -40,29 +40,41 @@ func (p population) String() string {
 // run calls f while the processes are there.
 func (p population) run(t testing.TB, f func()) {
 	t.Helper()
-	s := p.start(t)
-	defer s.Stop()
+	stop := p.start(t)
+	defer stop()
 	f()
 }
 
-// start returns when all the processes are there.
-func (p population) start(t testing.TB) *workload.Process {
+// familySize is how many processes one parent makes: a busy machine takes a minute
+// for these, which is as long as a workload may take to get ready.
+const familySize = 2_000
+
+// start returns when all the processes are there, with what ends them.
+func (p population) start(t testing.TB) (stop func()) {
 	t.Helper()
 	wake := 0
 	if p.active {
 		wake = activeOneIn
 	}
-	s := workload.Start(t, "sleepers", "-life=20m", "-threads="+strconv.Itoa(p.threads), "-wake="+strconv.Itoa(wake),
-		strconv.Itoa(p.processes))
-	began, children := time.Now(), s.Children()
-	require.Len(t, children, p.processes)
-	for _, pid := range children { // which make their threads themselves
-		for threads(t, pid) != p.threads {
-			require.Less(t, time.Since(began), patience, "%s: not all of them come", p)
-			time.Sleep(10 * time.Millisecond)
+	var families []*workload.Process
+	for left := p.processes; left > 0; left -= familySize {
+		n := min(left, familySize)
+		s := workload.Start(t, "sleepers", "-life=20m", "-threads="+strconv.Itoa(p.threads), "-wake="+strconv.Itoa(wake), strconv.Itoa(n))
+		families = append(families, s)
+		began, children := time.Now(), s.Children()
+		require.Len(t, children, n)
+		for _, pid := range children { // which make their threads themselves
+			for threads(t, pid) != p.threads {
+				require.Less(t, time.Since(began), patience, "%s: not all of them come", p)
+				time.Sleep(10 * time.Millisecond)
+			}
 		}
 	}
-	return s
+	return func() {
+		for _, s := range families {
+			s.Stop()
+		}
+	}
 }
 
 func threads(t testing.TB, pid int) int {

@@ -38,9 +38,9 @@ func (r *report) markdown() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# What it costs, measured\n")
-	line("By `make bench` in %.0f s on one machine: %s. Medians of at least %d paired runs; both receivers in the same",
-		r.Seconds, r.Machine, pairedRuns)
-	line("binary, with the same interval and exporter. A ratio above 1 is in favour of hotspot.\n")
+	line("By `make bench` in %.0f s on one machine: %s.", r.Seconds, r.Machine)
+	line("Medians of at least %d paired runs; both receivers in the same binary, with the same interval and exporter. A", pairedRuns)
+	line("ratio above 1 is in favour of hotspot.\n")
 
 	line("## A collection\n")
 	line("CPU time, user and system, of the collector's process. Everything is classified; exported are the top by each")
@@ -76,7 +76,7 @@ func (r *report) markdown() string {
 		s.Processes, s.CPUEach*1e3, s.Interval)
 	line("| receiver | share | lowest run |")
 	line("|---|--:|--:|")
-	for _, a := range []agent{ours, theirsDefault} {
+	for _, a := range shortLivedAgents {
 		line("| %s | %.1f %% | %.1f %% |", a.name, 100*median(s.Shares[a.name]), 100*slices.Min(s.Shares[a.name]))
 	}
 

@@ -86,3 +86,22 @@ func BenchmarkDiff(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPairs is a window in which most of as many pairs as the kernel keeps
+// have not waited, as after a host was crowded for a moment.
+func BenchmarkPairs(b *testing.B) {
+	const pairs, processes = 16_384, 2000
+	host := &fakeHost{sinceBoot: 90 * time.Second}
+	contention := &fakeContention{pairs: map[bpf.Pair]bpf.Charge{}}
+	for n := range uint32(pairs) {
+		contention.pairs[bpf.Pair{Victim: n%processes + 1, Aggressor: (n+n/processes+1)%processes + 1}] = bpf.Charge{Wait: uint64(n) * 1000, Waits: 1}
+	}
+	s := New(Sources{Census: newCrowd(processes, 1), Contention: contention, Host: host}, 4, WithPairExpiry(100_000*time.Hour))
+	b.ReportAllocs()
+	for b.Loop() {
+		host.sinceBoot += 5 * time.Second
+		if _, err := s.Sample(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
