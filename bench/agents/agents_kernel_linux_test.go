@@ -10,8 +10,8 @@
 // Figures are medians over the intervals. The first collection, which opens what
 // the later ones use again, is not among them.
 //
-// The interval is as long as the slowest needs to be at rest for half of it. What
-// a collector costs in a collection does not depend on it.
+// The interval is as long as it takes for the slowest to leave the others their
+// turns.
 package agents
 
 import (
@@ -62,7 +62,7 @@ func BenchmarkAgents(b *testing.B) {
 		var points int
 		for _, host := range hosts {
 			host.run(b, func() {
-				if !host.active { // activity changes neither
+				if !host.active { // activity changes nothing of it
 					var content []content
 					content, busy = measureContent(b, binary, host)
 					points = content[len(content)-1].Points

@@ -9,15 +9,12 @@ import (
 )
 
 // pairedRuns is how many intervals are measured, each with one collection of each
-// agent; quickRuns are as many while they are short.
-const (
-	pairedRuns = 5
-	quickRuns  = 9
-)
+// agent.
+const pairedRuns = 5
 
-// warmUp is for how many collections ours gets to know the processes it has not
-// seen before: it reads whose they are in the second, and once more in the third.
-const warmUp = 3
+// warmUp is for how many collections after its first ours gets to know the
+// processes it has not seen before: it reads whose they are, and once more.
+const warmUp = 2
 
 // cost is what the agents need on one host.
 type cost struct {
@@ -46,9 +43,10 @@ func (n needs) anonymous() []float64 {
 }
 
 // intervalFor returns the interval that leaves a collector that is busy for so
-// long in each at rest for more than half of it.
+// long in each at rest for four ninths of it: the others take their turns in the
+// first three.
 func intervalFor(busy time.Duration) time.Duration {
-	return max(1500*time.Millisecond, busy*21/10).Round(100 * time.Millisecond)
+	return max(1500*time.Millisecond, busy*9/5).Round(100 * time.Millisecond)
 }
 
 // measureCosts tries longer intervals if the machine has got slower since that
@@ -62,7 +60,7 @@ func measureCosts(t testing.TB, binary string, host population, interval time.Du
 		if ok {
 			return cost{host.String(), host.processes, host.threads, host.active, interval.Seconds(), agents}
 		}
-		t.Logf("%s: some collection took longer than half of %s; once more with a longer interval", host, interval)
+		t.Logf("%s: not one collection in each interval of %s; once more with a longer interval", host, interval)
 		interval = interval * 3 / 2
 	}
 	require.Fail(t, "this machine is too busy to measure "+host.String())
@@ -131,10 +129,7 @@ func (s *shift) measure(points int) (map[string]needs, bool) {
 	for range warmUp {
 		s.wait()
 	}
-	runs := pairedRuns
-	if s.interval < 2*time.Second {
-		runs = quickRuns
-	}
+	const runs = pairedRuns
 	// Telemetry is not asked for while it is measured: that costs as much as a
 	// collection of ours.
 	counts := each(s.agents, (*running).count)

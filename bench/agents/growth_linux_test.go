@@ -28,7 +28,7 @@ const threadsEach = 5
 // in proportion.
 const (
 	growthInterval = 300 * time.Millisecond
-	runCollections = 5
+	runCollections = 3
 )
 
 // measureGrowth lets the host fill. Each size has a collector of its own: one that
@@ -42,7 +42,7 @@ func measureGrowth(t testing.TB, binary string) (all growth) {
 		defer stop()
 		have = threads
 		r := ours.start(t, binary, growthInterval, "")
-		r.awaitCount(warmUp + 1)
+		r.awaitCount(1 + warmUp)
 		all = append(all, size{r.threads(), r.collections(pairedRuns)})
 		r.stop()
 	}
