@@ -142,7 +142,7 @@ func DefaultConfig() Config {
 			MinMajorFaultsPerSecond: 100,
 			MinMemoryStall:          0.1,
 			MinRefaultsPerSecond:    10000,
-			MinSystemShare:          0.5,
+			MinSystemShare:          0.25,
 		},
 		Starved: StarvedConfig{
 			RuleConfig:    enabled,
