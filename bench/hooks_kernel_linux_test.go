@@ -273,13 +273,7 @@ func leaveOneCPU(t testing.TB) (cpu int) {
 	if allowed.Clear(cpu); allowed.Count() == 0 {
 		return cpu
 	}
-	threads, err := filepath.Glob("/proc/self/task/*")
-	require.NoError(t, err)
-	for _, thread := range threads {
-		tid, err := strconv.Atoi(filepath.Base(thread))
-		require.NoError(t, err)
-		require.NoError(t, unix.SchedSetaffinity(tid, &allowed)) // threads to come inherit it
-	}
+	require.NoError(t, workload.Pin(allowed))
 	return cpu
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/VictoriaMetrics/metricsql"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
-	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-otel/hotspot/deploy"
 	"github.com/hotspot-otel/hotspot/testdata/workload"
@@ -144,20 +143,11 @@ type parts map[string]int
 // option that pins a workload to that.
 func leaveACPU(t *testing.T) string {
 	t.Helper()
-	var allowed unix.CPUSet
-	require.NoError(t, unix.SchedGetaffinity(0, &allowed))
-	if allowed.Count() < 2 {
+	option, ok := workload.LeaveCPU(t)
+	if !ok {
 		skip(t, "needs two CPUs")
 	}
-	cpu := 0
-	for !allowed.IsSet(cpu) {
-		cpu++
-	}
-	others := allowed
-	others.Clear(cpu)
-	require.NoError(t, workload.Pin(others))
-	t.Cleanup(func() { require.NoError(t, workload.Pin(allowed)) })
-	return "-cpu=" + strconv.Itoa(cpu)
+	return option
 }
 
 // playEverything has each diagnosis made, one after the other but for the two that

@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-otel/hotspot/testdata/workload"
 )
@@ -137,18 +135,9 @@ func namesTheThread(s *stage) {
 // it until the scenario is over: it is not to be held up, nor to hold up others.
 func (s *stage) oneCPU() string {
 	s.Helper()
-	var allowed unix.CPUSet
-	require.NoError(s, unix.SchedGetaffinity(0, &allowed))
-	if allowed.Count() < 2 {
+	option, ok := workload.LeaveCPU(s)
+	if !ok {
 		s.Skip("needs two CPUs")
 	}
-	cpu := 0
-	for !allowed.IsSet(cpu) {
-		cpu++
-	}
-	others := allowed
-	others.Clear(cpu)
-	require.NoError(s, workload.Pin(others))
-	s.Cleanup(func() { require.NoError(s, workload.Pin(allowed)) })
-	return "-cpu=" + strconv.Itoa(cpu)
+	return option
 }

@@ -6,9 +6,11 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"testing"
 	"time"
 	"unsafe"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
@@ -83,6 +85,27 @@ func Pin(cpus unix.CPUSet) error {
 			return nil
 		}
 	}
+}
+
+// LeaveCPU keeps this process, and what it starts, off the first CPU it may run on
+// until the test is over, and returns the option that pins a workload to that.
+// False says that there is no other.
+func LeaveCPU(t testing.TB) (option string, ok bool) {
+	t.Helper()
+	var allowed unix.CPUSet
+	require.NoError(t, unix.SchedGetaffinity(0, &allowed))
+	if allowed.Count() < 2 {
+		return "", false
+	}
+	cpu := 0
+	for !allowed.IsSet(cpu) {
+		cpu++
+	}
+	others := allowed
+	others.Clear(cpu)
+	require.NoError(t, Pin(others))
+	t.Cleanup(func() { require.NoError(t, Pin(allowed)) })
+	return "-cpu=" + strconv.Itoa(cpu), true
 }
 
 // killAfter sets a timer that kills the process, even if it is stopped.
