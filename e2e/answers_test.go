@@ -6,27 +6,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/hotspot-otel/hotspot/testdata/backend"
 )
 
-// stores are what the distribution sends to in these tests.
-type stores struct {
-	metrics, logs *backend.Server
-}
-
-func startStores(t *testing.T) stores {
+func startStores(t *testing.T) backends {
 	t.Helper()
-	return stores{
-		backend.StartVictoriaMetrics(t, "-vmui.customDashboardsPath=../deploy/victoriametrics"),
-		backend.StartVictoriaLogs(t),
+	return backends{
+		metrics: backend.StartVictoriaMetrics(t, "-vmui.customDashboardsPath=../deploy/victoriametrics"),
+		logs:    backend.StartVictoriaLogs(t),
 	}
 }
 
 // exporting is a configuration of the distribution that sends all it has to the
 // stores, its own telemetry as well, and metrics to a backend that is not there.
-func (s stores) exporting(processes string) string {
+func (s backends) exporting(processes string) string {
 	return fmt.Sprintf(`
 receivers:
   hotspot:
@@ -61,18 +54,10 @@ service:
 `, s.metrics.URL, s.logs.URL, processes)
 }
 
-// ask returns what a query has for an answer now.
-func (s stores) ask(t *testing.T, query string) []backend.Series {
-	t.Helper()
-	answer, err := s.metrics.PromQL(query)
-	require.NoError(t, err)
-	return answer
-}
-
 // askSince returns what a query had for an answer at any second since then.
-func (s stores) askSince(t *testing.T, since time.Time, query string) []backend.Series {
+func (s backends) askSince(t *testing.T, since time.Time, query string) []backend.Series {
 	t.Helper()
-	return s.ask(t, fmt.Sprintf("(%s)[%ds:1s]", query, int(time.Since(since).Seconds())))
+	return promQL(t, s.metrics, fmt.Sprintf("(%s)[%ds:1s]", query, int(time.Since(since).Seconds())))
 }
 
 var label = regexp.MustCompile(`\{\{(\w+)\}\}`)

@@ -70,7 +70,7 @@ const (
 )
 
 // openDashboard shows one of VictoriaMetrics' dashboards.
-func (b *browser) openDashboard(t *testing.T, c *collector, s stores, title string, height int64) {
+func (b *browser) openDashboard(t *testing.T, c *collector, s backends, title string, height int64) {
 	t.Helper()
 	b.open(t, s.metrics.URL+"/vmui/?#/dashboards?g0.range_input=5m&g0.relative_time=last_5_minutes", height)
 	c.await(t, "the dashboard "+title, func() bool { return slices.Contains(evaluate[[]string](b, tabsOfVMUI), title) })
@@ -96,7 +96,7 @@ func (b *browser) awaitPanels(t *testing.T, c *collector, n int) []panel {
 }
 
 // lookAtPages looks at the dashboards and the diagnoses where the stores show them.
-func lookAtPages(t *testing.T, c *collector, s stores, cast parts) {
+func lookAtPages(t *testing.T, c *collector, s backends, cast parts) {
 	b := openBrowser(t)
 	for _, name := range deploy.Names {
 		t.Run("dashboard of the "+name, func(t *testing.T) {

@@ -67,7 +67,7 @@ func TestDashboardsAndAlertsShowWhatIsWrong(t *testing.T) {
 					match := values.FindStringSubmatch(v.Definition)
 					require.NotNil(t, match, v.Definition)
 					of := deploy.Query{Expr: match[1]}.OfEverything().Expr
-					values := s.ask(t, fmt.Sprintf("count by (%s) (%s)", match[2], of))
+					values := promQL(t, s.metrics, fmt.Sprintf("count by (%s) (%s)", match[2], of))
 					require.NotEmpty(t, values, v.Definition)
 					require.NotEmpty(t, values[0].Labels[match[2]], v.Definition)
 				}
@@ -115,9 +115,9 @@ func TestDashboardsAndAlertsShowWhatIsWrong(t *testing.T) {
 				case r.Alert == "HotspotExporterFails":
 					require.NotEmpty(t, s.askSince(t, began, r.Expr))
 				case r.Alert == "HotspotHostSilent":
-					require.Empty(t, s.ask(t, r.Expr))
+					require.Empty(t, promQL(t, s.metrics, r.Expr))
 					in20Minutes := time.Now().Add(20 * time.Minute).Unix()
-					require.NotEmpty(t, s.ask(t, fmt.Sprintf("(%s) @ %d", r.Expr, in20Minutes)), "if nothing came until then")
+					require.NotEmpty(t, promQL(t, s.metrics, fmt.Sprintf("(%s) @ %d", r.Expr, in20Minutes)), "if nothing came until then")
 				default:
 					// What a sound receiver has no reason to say: the metrics are there, or
 					// are among those it may have.
@@ -152,14 +152,14 @@ func leaveACPU(t *testing.T) string {
 
 // playEverything has each diagnosis made, one after the other but for the two that
 // are worth a picture, and returns when the store has all of them.
-func playEverything(t *testing.T, c *collector, s stores, keptCPU string) parts {
+func playEverything(t *testing.T, c *collector, s backends, keptCPU string) parts {
 	t.Helper()
 	cast := parts{}
 	await := func(label string) {
 		t.Helper()
 		query := fmt.Sprintf(`last_over_time(hotspot_process_diagnosis_ratio{hotspot_diagnosis=%q,process_pid="%d"}[5m])`,
 			label, cast[label])
-		c.await(t, label, func() bool { return len(s.ask(t, query)) > 0 })
+		c.await(t, label, func() bool { return len(promQL(t, s.metrics, query)) > 0 })
 	}
 	start := func(label, name string, args ...string) *workload.Process {
 		t.Helper()
