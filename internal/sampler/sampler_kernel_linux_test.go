@@ -15,6 +15,7 @@ import (
 	"github.com/hotspot-otel/hotspot/bpf"
 	"github.com/hotspot-otel/hotspot/internal/host"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
+	"github.com/hotspot-otel/hotspot/testdata/hostcpu"
 	"github.com/hotspot-otel/hotspot/testdata/workload"
 )
 
@@ -84,8 +85,9 @@ func TestTheProcessesTogetherUseWhatTheHostUses(t *testing.T) {
 	}
 	s := sampler.New(sampler.Sources{Census: census, Exits: exits, Host: h}, 2)
 
+	hidden := hostcpu.Hidden(t, census)
 	sample(t, s)
-	busyBefore, begin := busyTime(t), time.Now()
+	busyBefore, begin := hostcpu.Busy(t, hidden), time.Now()
 	var used, kernelThreads, gone time.Duration
 	for range windows {
 		wait(h, length)
@@ -100,23 +102,11 @@ func TestTheProcessesTogetherUseWhatTheHostUses(t *testing.T) {
 		}
 	}
 	took := time.Since(begin)
-	busy := busyTime(t) - busyBefore
+	busy := hostcpu.Busy(t, hidden) - busyBefore
 
 	t.Logf("host busy %v of %v on %d CPUs; processes %v (%.4f), of which kernel threads %v and of processes that exited %v",
 		busy, took, h.CPUs(), used, used.Seconds()/busy.Seconds(), kernelThreads, gone)
 	require.InEpsilon(t, busy.Seconds(), used.Seconds(), 0.03)
-}
-
-// busyTime is what the host's CPUs have done since boot: neither idle nor
-// stolen. Guest time is in user time already.
-func busyTime(t testing.TB) time.Duration {
-	t.Helper()
-	proc, err := procfs.NewDefaultFS()
-	require.NoError(t, err)
-	stat, err := proc.Stat()
-	require.NoError(t, err)
-	c := stat.CPUTotal
-	return time.Duration((c.User + c.Nice + c.System + c.IRQ + c.SoftIRQ) * float64(time.Second))
 }
 
 func TestTheWindowOfABusyProcess(t *testing.T) {
