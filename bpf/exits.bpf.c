@@ -6,7 +6,8 @@
  * Runs once for each thread, when the kernel frees it: in an RCU callback, some
  * milliseconds after it was reaped. Not at sched_process_exit, where up to a
  * tick of its CPU time is not yet charged and the teardown is still to come.
- * Only here are the sums final. No wakeup: the reader comes every interval.
+ * Only here are the sums final. The reader comes every interval, and is woken
+ * before that only if the ring fills up.
  */
 #include "kernel.h"
 
@@ -38,7 +39,7 @@ struct exit {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20);
+	__uint(max_entries, 1 << 20); /* user space has it mapped twice */
 } exits SEC(".maps");
 
 /* Exits the ring had no room for. */
@@ -52,6 +53,16 @@ struct exit_loss exit_losses;
 
 const struct exit *exit_type __attribute__((unused));
 const struct exit_loss *exit_loss_type __attribute__((unused));
+
+/* From how many bytes in the ring on the reader is woken. */
+__u64 wake_at = 512 << 10;
+
+static __always_inline void submit(struct exit *e)
+{
+	bool full = bpf_ringbuf_query(&exits, BPF_RB_AVAIL_DATA) >= wake_at;
+
+	bpf_ringbuf_submit(e, full ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+}
 
 /* What is kept of a thread that was not the leader: up to comm. */
 #define THREAD_SIZE __builtin_offsetof(struct exit, comm)
@@ -70,7 +81,7 @@ static __always_inline void say_thread(const struct task_struct *t)
 	e->tid = t->pid;
 	e->parent = 0;
 	e->flags = t->flags;
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	submit(e);
 }
 
 static __always_inline void say_process(const struct task_struct *t)
@@ -101,7 +112,7 @@ static __always_inline void say_process(const struct task_struct *t)
 	e->cgroup = task_cgroup(t);
 	e->cpu_cgroup = css_cgroup(task_css(t, cpu_cgrp_id));
 	e->memory_cgroup = css_cgroup(task_css(t, memory_cgrp_id));
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	submit(e);
 }
 
 SEC("tp_btf/sched_process_free")

@@ -50,6 +50,7 @@ const (
 	exitsVarExitLossType = "exit_loss_type"
 	exitsVarExitLosses   = "exit_losses"
 	exitsVarExitType     = "exit_type"
+	exitsVarWakeAt       = "wake_at"
 )
 
 // loadExits returns the embedded CollectionSpec for exits.
@@ -111,6 +112,7 @@ type exitsVariableSpecs struct {
 	ExitLossType *ebpf.VariableSpec `ebpf:"exit_loss_type"`
 	ExitLosses   *ebpf.VariableSpec `ebpf:"exit_losses"`
 	ExitType     *ebpf.VariableSpec `ebpf:"exit_type"`
+	WakeAt       *ebpf.VariableSpec `ebpf:"wake_at"`
 }
 
 // exitsObjects contains all objects after they have been loaded into the kernel.
@@ -149,6 +151,7 @@ type exitsVariables struct {
 	ExitLossType *ebpf.Variable `ebpf:"exit_loss_type"`
 	ExitLosses   *ebpf.Variable `ebpf:"exit_losses"`
 	ExitType     *ebpf.Variable `ebpf:"exit_type"`
+	WakeAt       *ebpf.Variable `ebpf:"wake_at"`
 }
 
 // exitsPrograms contains all programs after they have been loaded into the kernel.

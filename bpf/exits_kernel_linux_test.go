@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ func TestExitsThatFindNoRoomAreCounted(t *testing.T) {
 	spec, err := loadExits()
 	require.NoError(t, err)
 	spec.Maps["exits"].MaxEntries = room
+	require.NoError(t, spec.Variables["wake_at"].Set(uint64(math.MaxUint64)))
 	small, err := openExits(spec)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, small.Close()) })

@@ -3,6 +3,8 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"os"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -103,3 +105,18 @@ func (o *OOM) Lost() (uint64, error) {
 func (o *OOM) Close() error { return errors.Join(o.link.Close(), o.reader.Close(), o.close()) }
 
 func (o *OOM) close() error { return errors.Join(o.program.Close(), o.kills.Close()) }
+
+// drain calls visit with every record in the ring. The programs wake nobody, so
+// there is nothing to wait for.
+func drain(r *ringbuf.Reader, record *ringbuf.Record, visit func([]byte)) error {
+	r.SetDeadline(time.Unix(1, 0))
+	for {
+		switch err := r.ReadInto(record); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read a ring: %w", err)
+		}
+		visit(record.RawSample)
+	}
+}

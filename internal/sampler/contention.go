@@ -12,8 +12,25 @@ import (
 type pair struct {
 	Pair
 	kernel   bpf.Charge    // as last read
-	active   uint64        // the last pass in which it was charged anything
-	activeAt time.Duration // when that began, since boot
+	active   bool          // charged in this window, and so among the active
+	activeAt time.Duration // when the last pass began in which it was, since boot
+	over     bool          // replaced: one of its pids is another process's by now
+}
+
+// byWait puts the longest wait of the window first.
+func byWait(a, b *pair) int {
+	if a.Wait != b.Wait {
+		return cmp.Compare(b.Wait, a.Wait)
+	}
+	return byTotal(a, b)
+}
+
+// byTotal puts the longest wait since the pair began first.
+func byTotal(a, b *pair) int {
+	if a.Total != b.Total {
+		return cmp.Compare(b.Total, a.Total)
+	}
+	return cmp.Or(cmp.Compare(a.Victim.Pid, b.Victim.Pid), cmp.Compare(a.Aggressor.Pid, b.Aggressor.Pid))
 }
 
 // waited is how a process waited, charges of the kernel and of this package
@@ -55,7 +72,7 @@ func (s *Sampler) charge(key bpf.Pair, now bpf.Charge) {
 	p.TotalInvoluntary += now.Involuntary - p.kernel.Involuntary
 	p.Involuntary += now.Involuntary - p.kernel.Involuntary
 	p.kernel = now
-	p.active, p.activeAt = s.pass, s.now
+	s.activate(p)
 }
 
 func (s *Sampler) victim(pid uint32, now bpf.Victim) {
@@ -89,6 +106,7 @@ func (s *Sampler) pairOf(key bpf.Pair) *pair {
 	_, same1 := s.resolve(&p.Victim, key.Victim)
 	_, same2 := s.resolve(&p.Aggressor, key.Aggressor)
 	if !same1 || !same2 {
+		p.over = true
 		p = s.beginPair(p.kernel)
 		s.pairs[key] = p
 		s.resolve(&p.Victim, key.Victim)
@@ -99,7 +117,18 @@ func (s *Sampler) pairOf(key bpf.Pair) *pair {
 
 // beginPair returns a pair that has not waited before this window.
 func (s *Sampler) beginPair(kernel bpf.Charge) *pair {
-	return &pair{Pair: Pair{Since: s.lastWall}, kernel: kernel, active: s.pass, activeAt: s.now}
+	p := &pair{Pair: Pair{Since: s.lastWall}, kernel: kernel}
+	s.activate(p)
+	return p
+}
+
+// activate puts a pair among those of this window.
+func (s *Sampler) activate(p *pair) {
+	p.activeAt = s.now
+	if !p.active {
+		p.active = true
+		s.active = append(s.active, p)
+	}
 }
 
 // resolve brings one side of a pair up to date. It returns the process, nil if
@@ -149,7 +178,7 @@ func (s *Sampler) attributeWaiting() {
 				victim.waited.Others += wait
 				p := s.pairOf(bpf.Pair{Victim: victim.Pid, Aggressor: by})
 				p.add(wait)
-				p.active, p.activeAt = s.pass, s.now
+				s.activate(p)
 			}
 		})
 	}
@@ -157,46 +186,81 @@ func (s *Sampler) attributeWaiting() {
 
 // closePairs makes this window's pairs and tells the aggressors of them.
 func (s *Sampler) closePairs() []*Pair {
-	pairs := s.snapshot.Pairs[:0]
-	for key, p := range s.pairs {
-		s.resolve(&p.Victim, key.Victim)
-		if aggressor, _ := s.resolve(&p.Aggressor, key.Aggressor); aggressor != nil {
+	for _, p := range s.active {
+		s.resolve(&p.Victim, p.Victim.Pid)
+		if aggressor, _ := s.resolve(&p.Aggressor, p.Aggressor.Pid); aggressor != nil {
 			aggressor.impose(p.Wait, s.pass)
+		}
+	}
+	slices.SortFunc(s.active, byWait)
+	pairs := s.snapshot.Pairs[:0]
+	for _, p := range s.active {
+		if !p.over {
+			pairs = append(pairs, &p.Pair)
+		}
+	}
+	for _, p := range s.idle {
+		if p.over || p.active {
+			continue
+		}
+		if p.Victim.Start == 0 || p.Aggressor.Start == 0 {
+			s.resolve(&p.Victim, p.Victim.Pid)
+			s.resolve(&p.Aggressor, p.Aggressor.Pid)
 		}
 		pairs = append(pairs, &p.Pair)
 	}
-	slices.SortFunc(pairs, func(a, b *Pair) int {
-		return cmp.Or(
-			cmp.Compare(b.Wait, a.Wait),
-			cmp.Compare(b.Total, a.Total),
-			cmp.Compare(a.Victim.Pid, b.Victim.Pid),
-			cmp.Compare(a.Aggressor.Pid, b.Aggressor.Pid),
-		)
-	})
 	return pairs
 }
 
 // openPairs makes the pairs ready for the next window, after its predecessor
-// has been used. What the kernel keeps of the dead, and of pairs long idle, is
-// given up to make room for others.
+// has been used.
 func (s *Sampler) openPairs() {
 	if s.closed != s.pass {
 		return // the last pass failed: its window goes on
 	}
-	for key, p := range s.pairs {
-		p.Wait, p.Involuntary = 0, 0
-		over := s.called(key.Victim) == nil || s.called(key.Aggressor) == nil
-		if p.active == s.pass || !over && s.now-p.activeAt < s.pairExpiry {
-			continue
-		}
-		if final, ok := s.from.Contention.Forget(key); ok && final.Wait > p.kernel.Wait {
-			// Charged between the last reading and now: it is not idle after all.
-			p.add(time.Duration(final.Wait - p.kernel.Wait))
-			p.kernel, p.active, p.activeAt = bpf.Charge{}, s.pass, s.now
-			continue
-		}
-		delete(s.pairs, key)
+	rested := s.active
+	s.active, s.rested = s.rested[:0], rested
+	idle := slices.DeleteFunc(s.idle, func(p *pair) bool { return p.over || p.active || s.expired(p) })
+	rested = slices.DeleteFunc(rested, func(p *pair) bool { return p.over })
+	for _, p := range rested {
+		p.Wait, p.Involuntary, p.active = 0, 0, false
 	}
+	slices.SortFunc(rested, byTotal)
+	s.idle = merge(idle, rested)
+}
+
+// expired gives up a pair that is long idle, or of the dead, and what the kernel
+// keeps of it, to make room for others.
+func (s *Sampler) expired(p *pair) bool {
+	key := bpf.Pair{Victim: p.Victim.Pid, Aggressor: p.Aggressor.Pid}
+	if s.now-p.activeAt < s.pairExpiry && s.called(key.Victim) != nil && s.called(key.Aggressor) != nil {
+		return false
+	}
+	if final, ok := s.from.Contention.Forget(key); ok && final.Wait > p.kernel.Wait {
+		// Charged between the last reading and now: it is not idle after all.
+		p.add(time.Duration(final.Wait - p.kernel.Wait))
+		p.kernel = bpf.Charge{}
+		s.activate(p)
+		return true
+	}
+	delete(s.pairs, key)
+	return true
+}
+
+// merge adds pairs to others, both by their total.
+func merge(to, from []*pair) []*pair {
+	i, j := len(to)-1, len(from)-1
+	to = append(to, from...)
+	for at := len(to) - 1; j >= 0; at-- {
+		if i >= 0 && byTotal(to[i], from[j]) > 0 {
+			to[at] = to[i]
+			i--
+		} else {
+			to[at] = from[j]
+			j--
+		}
+	}
+	return to
 }
 
 // impose counts wait another process had behind this one.

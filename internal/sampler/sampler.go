@@ -5,6 +5,7 @@ package sampler
 import (
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/hotspot-otel/hotspot/bpf"
@@ -23,6 +24,9 @@ type Sampler struct {
 	limbo     map[ID]*process        // neither seen by the last census nor said to have exited
 	departed  [2]map[uint32]*process // exited in the last two passes, the older first
 	pairs     map[bpf.Pair]*pair
+	active    []*pair // charged in this window
+	rested    []*pair // charged in the one before; kept for its memory
+	idle      []*pair // the others, and those that have become active since; the longest total first
 
 	// Of this pass.
 	current  *process   // that of the last record: threads come together
@@ -156,6 +160,7 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 func (s *Sampler) close(snapshot *Snapshot, first bool) {
 	snapshot.Pairs = s.closePairs()
 	available := s.from.Host.AvailableMemory()
+	snapshot.Windows = slices.Grow(snapshot.Windows, len(s.seen)+len(s.gone))
 	for _, p := range s.seen {
 		if w, ok := s.advance(p, available); ok && !first {
 			p.window = len(snapshot.Windows)
