@@ -205,7 +205,6 @@ func TestWithoutAProgramTheRestGoesOn(t *testing.T) {
 		of(nice, "hotspot.process.run_queue.time")
 		if l.waits {
 			of(nice, "hotspot.process.wait.time")
-			of(noisy, "hotspot.process.wait.caused")
 		}
 	}
 }
