@@ -43,7 +43,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run top demo test build slim generate lint scenarios e2e pictures bench bench-hooks bench-go bench-smoke clean bpf-packages
+.PHONY: help run top demo test build slim generate lint scenarios e2e pictures fuzz bench bench-hooks bench-go bench-smoke clean bpf-packages
 
 # help: list the targets
 help:
@@ -138,6 +138,15 @@ E2E = PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(ab
 pictures: $(FULL) $(STORES) $(PROMETHEUS)
 	$(call install,chromium fonts-dejavu-core)
 	HOTSPOT_PICTURES=$(abspath docs) $(E2E) -run='^(TestPicture|TestDashboards.*)$$' ./e2e
+
+# fuzz: fuzz each parser for FUZZTIME, a minute; the seeds alone are part of the tests
+FUZZTIME ?= 60s
+fuzz:
+	@grep -r '^func Fuzz' --include='*_test.go' $(GO_DIRS) | sed 's|/[^/]*:func \(Fuzz[A-Za-z]*\)(.*| \1|' | sort | \
+	while read -r package name; do \
+		echo "$$package $$name"; \
+		go test -run='^$$' -fuzz="^$$name$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=5s ./$$package || exit 1; \
+	done
 
 # bench: measure all of what it costs beside host_metrics, into bench/results.md and .json (root; 10 minutes)
 # For as long as it runs kernel.pid_max is 131072, if it is less.

@@ -38,4 +38,3 @@ func FuzzFill(f *testing.F) {
 		}
 	})
 }
-
