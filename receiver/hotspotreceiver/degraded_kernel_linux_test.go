@@ -177,7 +177,7 @@ func TestWithoutAProgramTheRestGoesOn(t *testing.T) {
 
 		said := w.warnings()
 		require.Len(t, said, 1, "%v", l.refusal)
-		require.Contains(t, said[0].ContextMap()["error"], l.program)
+		require.Contains(t, strings.ToLower(said[0].ContextMap()["error"].(string)), string(l.program))
 		for _, name := range l.off {
 			require.Contains(t, said[0].ContextMap()["off"], strings.TrimPrefix(name, "hotspot.diagnosis."))
 		}
@@ -212,4 +212,20 @@ func TestWithoutAProgramTheRestGoesOn(t *testing.T) {
 // less returns what is not in others.
 func less(all, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(one string) bool { return slices.Contains(others, one) })
+}
+
+func TestWithoutTheCensusItDoesNotStart(t *testing.T) {
+	needsKernel(t)
+	for command, says := range map[uint32]string{
+		unix.BPF_PROG_LOAD:   "load the census program",
+		unix.BPF_LINK_CREATE: "attach the census program",
+	} {
+		open := openBPF(t)
+		refusal{"census", command}.during(t, func() {
+			r := newCollector(t).metrics(t, NewFactory(), everySecond(), consumertest.NewNop())
+			assert.ErrorContains(t, r.Start(t.Context(), componenttest.NewNopHost()), says)
+			assert.NoError(t, r.Shutdown(t.Context()))
+		})
+		require.Equal(t, open, openBPF(t), "nothing is left")
+	}
 }
