@@ -43,7 +43,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run top demo test build slim generate lint scenarios e2e pictures bench bench-hooks bench-go bench-smoke clean bpf-packages
+.PHONY: help run top demo test build slim generate lint scenarios e2e pictures fuzz vulncheck race bench bench-hooks bench-go bench-smoke clean bpf-packages
 
 # help: list the targets
 help:
@@ -138,6 +138,36 @@ E2E = PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(ab
 pictures: $(FULL) $(STORES) $(PROMETHEUS)
 	$(call install,chromium fonts-dejavu-core)
 	HOTSPOT_PICTURES=$(abspath docs) $(E2E) -run='^(TestPicture|TestDashboards.*)$$' ./e2e
+
+# race: run the tests that need no kernel under the race detector (wants a C compiler)
+# Without capabilities, so that those that need one skip themselves: they take
+# minutes, and are of the same code. The distribution is not built for it.
+race:
+	$(call install,gcc libc6-dev)
+	CGO_ENABLED=1 HOTSPOT_REQUIRE_KERNEL= go test -race -count=1 -exec='setpriv --bounding-set=-all --inh-caps=-all' \
+		$$(go list ./bpf ./exporter/... ./internal/... ./receiver/... | grep -v -e /containers$$ -e /scenarios$$)
+
+# fuzz: fuzz each parser for FUZZTIME, a minute; the seeds alone are part of the tests
+FUZZTIME ?= 60s
+fuzz:
+	@grep -r '^func Fuzz' --include='*_test.go' $(GO_DIRS) | sed 's|/[^/]*:func \(Fuzz[A-Za-z]*\)(.*| \1|' | sort | \
+	while read -r package name; do \
+		echo "$$package $$name"; \
+		go test -run='^$$' -fuzz="^$$name$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=5s ./$$package || exit 1; \
+	done
+
+# vulncheck: look for known vulnerabilities in what is called here (govulncheck; needs vuln.go.dev)
+# Where that can't be reached, the newest copy the module proxy has will do, and
+# without either nothing is known: that is a failure.
+VULNDB = https://vuln.go.dev
+vulncheck:
+	@db=$(VULNDB); curl -fsSo /dev/null -m 20 $$db/index/db.json || { \
+		echo "$$db cannot be reached: looking for a copy in the module proxy"; \
+		dir=$$(go mod download -json golang.org/x/vulndb@latest | sed -n 's/^\t"Dir": "\(.*\)",/\1/p'); \
+		test -n "$$dir" || { echo 'vulncheck: no vulnerability database can be reached; NOTHING WAS CHECKED'; exit 1; }; \
+		echo "vulncheck: as of $${dir##*@}"; db=file://$$dir/data/osv; \
+	}; \
+	go tool -modfile=tools/vuln/go.mod govulncheck -db=$$db ./...
 
 # bench: measure all of what it costs beside host_metrics, into bench/results.md and .json (root; 10 minutes)
 # For as long as it runs kernel.pid_max is 131072, if it is less.

@@ -33,7 +33,7 @@ func OpenCensus() (*Census, error) {
 	}
 	c, err := openCensus()
 	if err != nil {
-		return nil, explain(err)
+		return nil, explain(CensusProgram, err)
 	}
 	return c, nil
 }

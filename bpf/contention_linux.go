@@ -21,14 +21,12 @@ type ContentionOptions struct {
 // for concurrent use.
 type Contention struct {
 	objects struct {
-		Contention *ebpf.Program  `ebpf:"contention"`
-		Migration  *ebpf.Program  `ebpf:"migration"`
-		CPUs       *ebpf.Map      `ebpf:"cpus"`
-		Pairs      *ebpf.Map      `ebpf:"pairs"`
-		Victims    *ebpf.Map      `ebpf:"victims"`
-		Losses     *ebpf.Variable `ebpf:"losses"`
+		Contention, Migration *ebpf.Program
+		CPUs, Pairs, Victims  *ebpf.Map
+		Losses                *ebpf.Variable
 	}
-	links []link.Link
+	links   []link.Link
+	unmoved error // why waits that end with a move to another CPU are charged to nobody
 
 	pairs   batch[Pair, Charge]
 	victims batch[uint32, Victim]
@@ -40,7 +38,8 @@ type Contention struct {
 // OpenContention loads the programs and attaches them to every context switch and
 // every migration. From then on the census marks the waits it finds in progress:
 // those records say Marked, and their part of the wait is the reader's to charge
-// (InProgress). The programs charge the rest when the wait is over.
+// (InProgress). The programs charge the rest when the wait is over. It does not
+// fail if only the program of migrations does: what that sees is unattributed.
 func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 	spec, err := loadContention()
 	if err != nil {
@@ -62,21 +61,48 @@ func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 		taken: make(map[Pair]uint64),
 		lost:  make(map[uint32]uint64),
 	}
-	shared := &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"marks": census.marks}}
-	if err := spec.LoadAndAssign(&c.objects, shared); err != nil {
-		return nil, fmt.Errorf("load the contention programs: %w", err)
+	shared := ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"marks": census.marks}}
+	if err := c.load(spec, shared); err != nil {
+		return nil, err
 	}
-	for _, p := range []*ebpf.Program{c.objects.Contention, c.objects.Migration} {
-		l, err := link.AttachTracing(link.TracingOptions{Program: p, AttachType: ebpf.AttachTraceRawTp})
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("attach the contention programs: %w", err), c.Close())
+	if err := c.attach(c.objects.Contention); err != nil {
+		return nil, errors.Join(fmt.Errorf("attach the contention program: %w", err), c.Close())
+	}
+	if c.objects.Migration != nil {
+		if err := c.attach(c.objects.Migration); err != nil {
+			c.unmoved = fmt.Errorf("attach the migration program: %w", err)
 		}
-		c.links = append(c.links, l)
 	}
 	if err := census.mark(o.MinWait); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// load loads both programs, or the one without that of migrations.
+func (c *Contention) load(spec *ebpf.CollectionSpec, o ebpf.CollectionOptions) error {
+	loaded, err := ebpf.NewCollectionWithOptions(spec, o)
+	if err != nil {
+		c.unmoved = fmt.Errorf("load the migration program: %w", err)
+		delete(spec.Programs, "migration")
+		if loaded, err = ebpf.NewCollectionWithOptions(spec, o); err != nil {
+			return fmt.Errorf("load the contention program: %w", err)
+		}
+	}
+	defer loaded.Close()
+	to := &c.objects
+	to.Contention, to.Migration = loaded.DetachProgram("contention"), loaded.DetachProgram("migration")
+	to.CPUs, to.Pairs, to.Victims = loaded.DetachMap("cpus"), loaded.DetachMap("pairs"), loaded.DetachMap("victims")
+	to.Losses = loaded.Variables["losses"]
+	return nil
+}
+
+func (c *Contention) attach(p *ebpf.Program) error {
+	l, err := link.AttachTracing(link.TracingOptions{Program: p, AttachType: ebpf.AttachTraceRawTp})
+	if err == nil {
+		c.links = append(c.links, l)
+	}
+	return err
 }
 
 // Read calls pair with every pair and victim with every victim the kernel

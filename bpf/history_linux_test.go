@@ -1,8 +1,11 @@
 package bpf
 
 import (
+	"bytes"
+	"math"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -254,5 +257,20 @@ func TestATornHistoryChargesNothingTwice(t *testing.T) {
 			}
 			require.LessOrEqual(t, sum, now-queued)
 		}
+	})
+}
+
+// FuzzLookBack: the kernel goes on writing while a history is read. Whatever stands
+// there, no time is charged to anybody that was not waited.
+func FuzzLookBack(f *testing.F) {
+	f.Add([]byte{}, uint64(0), uint64(0), uint64(0))
+	f.Add(bytes.Repeat([]byte{0xff}, 4096), uint64(1), uint64(math.MaxUint64), uint64(5))
+	f.Add(bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0}, 4096), uint64(0), uint64(1<<40), uint64(1<<20))
+	f.Fuzz(func(t *testing.T, history []byte, queued, now, came uint64) {
+		var h contentionCpu
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(&h)), unsafe.Sizeof(h)), history)
+		h.lookBack(&Waiting{Since: queued, Now: now, Running: 9, RunningSince: came}, func(_ uint32, ns uint64) {
+			require.LessOrEqual(t, ns, now-queued)
+		})
 	})
 }

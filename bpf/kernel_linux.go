@@ -1,45 +1,48 @@
 package bpf
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Kernel is all programs, loaded and attached. Only the census is always there;
-// of the others those that failed are nil, and Missing says why.
+// of the others those that failed are nil.
 type Kernel struct {
 	Census     *Census
 	Exits      *Exits
 	Contention *Contention
 	OOM        *OOM
-	Missing    []error
+	// Programs has those that were asked for: nil is attached, an error says why
+	// not.
+	Programs map[Program]error
 }
 
-// Open loads and attaches all programs; the contention program only if its
+// Open loads and attaches all programs; the contention programs only if their
 // options are given. It fails only if the census does: the error names what the
 // host or the caller's privileges lack, and how to get it.
 func Open(contention *ContentionOptions) (*Kernel, error) {
-	k := new(Kernel)
-	var err error
-	if k.Census, err = OpenCensus(); err != nil {
+	census, err := OpenCensus()
+	if err != nil {
 		return nil, err
 	}
-	if k.Exits, err = OpenExits(); err != nil {
-		k.missing("processes that come and go between two readings are not seen", err)
-	}
+	k := &Kernel{Census: census, Programs: map[Program]error{CensusProgram: nil}}
+	k.Exits, err = OpenExits()
+	k.opened(ExitsProgram, err)
 	if contention != nil {
-		if k.Contention, err = OpenContention(k.Census, *contention); err != nil {
-			k.missing("waits are not attributed to who ran meanwhile", err)
+		k.Contention, err = OpenContention(census, *contention)
+		k.opened(ContentionProgram, err)
+		if err == nil {
+			err = k.Contention.unmoved
 		}
+		k.opened(MigrationProgram, err)
 	}
-	if k.OOM, err = OpenOOM(); err != nil {
-		k.missing("OOM kills are not heard of", err)
-	}
+	k.OOM, err = OpenOOM()
+	k.opened(OOMProgram, err)
 	return k, nil
 }
 
-func (k *Kernel) missing(what string, err error) {
-	k.Missing = append(k.Missing, fmt.Errorf("%s: %w", what, explain(err)))
+func (k *Kernel) opened(p Program, err error) {
+	if err != nil {
+		err = explain(p, err)
+	}
+	k.Programs[p] = err
 }
 
 // Close detaches and unloads all programs.

@@ -34,9 +34,10 @@ func checkPidNamespace() error {
 	return nil
 }
 
-// explain adds to a failed load what the host or the privileges lack.
-func explain(err error) error {
-	f := facts{btf: haveBTF(), release: kernelRelease(), unsupported: errors.Is(err, ebpf.ErrNotSupported)}
+// explain adds to the error of a program what the host or the privileges lack.
+func explain(p Program, err error) error {
+	f := facts{btf: haveBTF(), release: kernelRelease()}
+	f.unsupported = p == CensusProgram && errors.Is(err, ebpf.ErrNotSupported)
 	f.capabilities, f.capabilitiesErr = capabilities()
 	reasons := f.reasons()
 	if len(reasons) > 0 {
@@ -54,7 +55,7 @@ func explain(err error) error {
 type facts struct {
 	btf             bool
 	release         string
-	unsupported     bool   // the kernel said that it does not know the program type
+	unsupported     bool   // the kernel said that it does not know task iterators
 	capabilities    uint64 // effective, one bit each
 	capabilitiesErr error
 }

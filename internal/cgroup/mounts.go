@@ -42,7 +42,7 @@ func Find(root string) (Mounts, error) {
 
 // add takes the first mount of each: others are of its parts.
 func (m *Mounts) add(root string, mount *procfs.MountInfo) {
-	dir := filepath.Join(root, mount.MountPoint)
+	dir := filepath.Join(root, filepath.Join("/", mount.MountPoint))
 	switch mount.FSType {
 	case "cgroup2":
 		if m.unified == "" {

@@ -1,17 +1,23 @@
 package containers
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-otel/hotspot/testdata/workload"
 )
 
-// agent is a collector in a container, as a DaemonSet runs it: no more than the
-// capabilities it needs, the host's processes, and its root read-only.
+// agent is a collector in a container, as docs/kubernetes.md has it: no more than
+// the capabilities it needs, no new ones, the system calls of its profile, the
+// host's processes, and its root read-only.
 func agent(t *testing.T, group string, keys map[string]any) *bundle {
 	t.Helper()
 	all := map[string]any{"root_path": "/hostfs"}
@@ -20,6 +26,9 @@ func agent(t *testing.T, group string, keys map[string]any) *bundle {
 	}
 	b := newBundle(t, group, nil, collectorVariable+"="+configuration(all))
 	b.without("pid").allow("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE")
+	profile, err := os.ReadFile("../../deploy/seccomp/otelcol-hotspot.json")
+	require.NoError(t, err)
+	b.Process.NoNewPrivileges, b.Linux.Seccomp = true, profile
 	b.Mounts = append(b.Mounts, mount{"/hostfs", "bind", "/", []string{"rbind", "rslave", "ro"}})
 	return b
 }
@@ -42,6 +51,18 @@ func TestContainersSeenFromAContainer(t *testing.T) {
 			c := follow(running.output)
 			c.await(t, "metrics", running.pid, anything, "the collector itself")
 
+			t.Run("it is confined", func(t *testing.T) {
+				status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(running.pid), "status"))
+				require.NoError(t, err)
+				capabilities := uint64(1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON | 1<<unix.CAP_SYS_PTRACE)
+				for _, line := range []string{
+					"NoNewPrivs:\t1\n", "Seccomp:\t2\n", fmt.Sprintf("CapEff:\t%016x\n", capabilities), fmt.Sprintf("CapBnd:\t%016x\n", capabilities),
+				} {
+					require.Contains(t, string(status), line)
+				}
+				err = os.WriteFile(filepath.Join("/proc", strconv.Itoa(running.pid), "root/written"), nil, 0o600)
+				require.ErrorIs(t, err, unix.EROFS)
+			})
 			t.Run("the collector itself", func(t *testing.T) {
 				inside.check(t, c.await(t, "metrics", running.pid, anything, "anything"))
 			})

@@ -38,6 +38,8 @@ type process struct {
 	User         user                `json:"user"`
 	Cwd          string              `json:"cwd"`
 	Capabilities map[string][]string `json:"capabilities"`
+	// NoNewPrivileges is what Kubernetes calls allowPrivilegeEscalation: false.
+	NoNewPrivileges bool `json:"noNewPrivileges"`
 }
 
 type user struct {
@@ -60,6 +62,8 @@ type mount struct {
 type linux struct {
 	CgroupsPath string      `json:"cgroupsPath"`
 	Namespaces  []namespace `json:"namespaces"`
+	// Seccomp is a profile, which containerd and docker take in the same form.
+	Seccomp json.RawMessage `json:"seccomp,omitempty"`
 }
 
 type namespace struct {

@@ -46,6 +46,9 @@ type MemThrashingConfig struct {
 	// MinSystemShare, the share of its CPU time in system mode, 0 to 1: both.
 	MinRefaultsPerSecond float64 `mapstructure:"min_refaults_per_second"`
 	MinSystemShare       float64 `mapstructure:"min_system_share"`
+
+	// The faults of processes that fork can't be told from others.
+	forksUnseen bool
 }
 
 // StarvedConfig is when a process counts as kept from the CPU by others.
@@ -160,6 +163,21 @@ func DefaultConfig() Config {
 			MaxMemoryStall:       0.1,
 		},
 	}
+}
+
+// WithoutExits returns the configuration for a host whose short-lived processes
+// are not seen: there is no fork storm, and minor faults are held against nobody,
+// since who forks has many.
+func (c Config) WithoutExits() Config {
+	c.ForkStorm.Enabled, c.MemThrashing.forksUnseen = false, true
+	return c
+}
+
+// WithoutWaits returns the configuration for a host of which is not known who
+// waits behind whom.
+func (c Config) WithoutWaits() Config {
+	c.Starved.Enabled, c.NoisyNeighbor.Enabled = false, false
+	return c
 }
 
 // Check returns an error for each key that is out of its range. The name of the

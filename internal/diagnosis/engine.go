@@ -93,6 +93,9 @@ func (e *Engine) Label(id sampler.ID) Label {
 	return OK
 }
 
+// Watches tells whether there is a rule for the label.
+func (e *Engine) Watches(l Label) bool { return e.courses[l].matches > 0 }
+
 // Count returns how many processes carry each label.
 func (e *Engine) Count() (n [labels]int) {
 	for _, p := range e.cases {

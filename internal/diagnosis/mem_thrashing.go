@@ -38,7 +38,7 @@ func (c *MemThrashingConfig) match(w *sampler.Window, s *scene) (Finding, bool) 
 	}
 	stall = min(stall, 1)
 	byMajor := major >= c.MinMajorFaultsPerSecond && stall >= c.MinMemoryStall
-	byMinor := refaults >= c.MinRefaultsPerSecond && systemShare >= c.MinSystemShare
+	byMinor := !c.forksUnseen && refaults >= c.MinRefaultsPerSecond && systemShare >= c.MinSystemShare
 	if !byMajor && !byMinor {
 		return Finding{}, false
 	}

@@ -16,6 +16,7 @@ import (
 
 // Host reads the host's /proc and /sys.
 type Host struct {
+	root string // of procfs
 	proc procfs.FS
 	sys  string
 }
@@ -26,7 +27,7 @@ func Open(proc, sys string) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open procfs: %w", err)
 	}
-	return &Host{proc: fs, sys: sys}, nil
+	return &Host{root: proc, proc: fs, sys: sys}, nil
 }
 
 // Now returns the time of day and the time since boot, suspend included: the
@@ -85,13 +86,25 @@ func countCPUs(list string) int {
 }
 
 // AvailableMemory returns how many bytes can be had without swapping
-// (MemAvailable); 0 if that cannot be read.
+// (MemAvailable); 0 if that cannot be read. Not by procfs, which takes all fifty
+// numbers apart and panics where one is missing.
 func (h *Host) AvailableMemory() uint64 {
-	info, err := h.proc.Meminfo()
-	if err != nil || info.MemAvailableBytes == nil {
+	text, err := os.ReadFile(filepath.Join(h.root, "meminfo"))
+	if err != nil {
 		return 0
 	}
-	return *info.MemAvailableBytes
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "MemAvailable:" {
+			continue
+		}
+		kib, err := strconv.ParseUint(fields[1], 10, 54)
+		if err != nil {
+			return 0
+		}
+		return kib << 10
+	}
+	return 0
 }
 
 // MemoryStall returns for how long, since boot, some task stood still for want

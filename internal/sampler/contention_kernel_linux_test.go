@@ -44,7 +44,9 @@ func openWatch(t testing.TB) *watch {
 	}
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, kernel.Close()) })
-	require.Empty(t, kernel.Missing)
+	for program, err := range kernel.Programs {
+		require.NoError(t, err, program)
+	}
 	h, err := host.Open("/proc", "/sys")
 	require.NoError(t, err)
 	s := sampler.New(sampler.Sources{

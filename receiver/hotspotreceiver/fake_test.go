@@ -29,11 +29,11 @@ import (
 type world struct {
 	born time.Time // 100 s after the boot
 
-	// The optional programs; nil as by default: the error says why.
+	// The optional programs; nil as by default.
 	exits      sampler.Exits
 	contention sampler.Contention
 	oom        sampler.OOM
-	missing    []error
+	programs   map[bpf.Program]error
 
 	mu             sync.Mutex
 	opened, closed int
@@ -64,7 +64,7 @@ func (w *world) open(config *Config) (*eyes, error) {
 	}
 	w.opened++
 	from := sampler.Sources{Census: w, Exits: w.exits, Contention: w.contention, OOM: w.oom, Host: w}
-	return &eyes{from: from, missing: w.missing, whose: fakeIdentifier{}, chosen: chosen, memory: noLimits{}, close: func() error {
+	return &eyes{from: from, programs: w.programs, whose: fakeIdentifier{}, chosen: chosen, memory: noLimits{}, close: func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.closed++
@@ -208,6 +208,11 @@ func (c *collector) errors() []string {
 		all = append(all, line.Message+": "+line.ContextMap()["error"].(string))
 	}
 	return all
+}
+
+// warnings returns the lines logged as warnings.
+func (c *collector) warnings() []observer.LoggedEntry {
+	return c.log.FilterLevelExact(zapcore.WarnLevel).All()
 }
 
 func (c *collector) metrics(t *testing.T, f receiver.Factory, config *Config, next consumer.Metrics) receiver.Metrics {

@@ -102,8 +102,11 @@ func (i *instance) run() error {
 	if err != nil {
 		return err
 	}
-	for _, missing := range eyes.missing {
-		i.log.Warn("Part of what the hotspot receiver watches is off", zap.Error(missing))
+	for _, d := range eyes.deficits() {
+		i.log.Warn("Part of what the hotspot receiver watches is off", zap.String("off", d.off), zap.Error(d.because))
+	}
+	if status := eyes.status(); status.Err() != nil {
+		i.reportLocked(status)
 	}
 	run, stop := context.WithCancel(context.Background())
 	send, giveUp := context.WithCancel(context.Background())

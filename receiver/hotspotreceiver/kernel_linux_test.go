@@ -70,7 +70,7 @@ func TestContentionIsWatchedAsConfigured(t *testing.T) {
 	config := everySecond()
 	see, err := openHost(config)
 	require.NoError(t, err)
-	require.Empty(t, see.missing)
+	require.Empty(t, see.deficits())
 	require.NotNil(t, see.from.Contention)
 	with := openBPF(t)
 	require.NoError(t, see.close())
@@ -78,7 +78,8 @@ func TestContentionIsWatchedAsConfigured(t *testing.T) {
 	config.Contention.Enabled = false
 	see, err = openHost(config)
 	require.NoError(t, err)
-	require.Empty(t, see.missing, "switched off is not missing")
+	require.Empty(t, see.deficits(), "switched off is not missing")
+	require.NotContains(t, see.programs, bpf.ContentionProgram)
 	require.Nil(t, see.from.Contention)
 	require.Less(t, openBPF(t), with)
 	require.NoError(t, see.close())

@@ -26,6 +26,8 @@ type metricsWriter struct {
 	chosen        selector
 	maxPairs      int
 	pairsApart    bool // each pair has a series of its own
+	exitsUnseen   bool // no program reads them
+	waitsUnseen   bool // nor who waits behind whom
 	selector      *selection.Selector
 	shortLived    shortLived
 	leftOut       leftOut
@@ -115,10 +117,16 @@ func (m *metricsWriter) recordHost(at pcommon.Timestamp, engine *diagnosis.Engin
 	m.countSince(m.started)
 	counts := engine.Count()
 	for _, label := range diagnosis.Labels() {
+		if !engine.Watches(label) {
+			continue
+		}
 		m.builder.RecordHotspotHostDiagnosedDataPoint(at, int64(counts[label]), labelAttribute(label))
 	}
 	m.builder.RecordHotspotHostOtherCPUTimeDataPoint(at, m.leftOut.cpu.Seconds())
 	m.builder.RecordHotspotHostOtherMemoryUsageDataPoint(at, int64(m.leftOut.memory))
+	if m.exitsUnseen {
+		return
+	}
 	m.shortLived.each(func(name string, cpu time.Duration) {
 		m.builder.RecordHotspotHostShortLivedCPUTimeDataPoint(at, cpu.Seconds(), name)
 	})
@@ -141,7 +149,9 @@ func (m *metricsWriter) record(at pcommon.Timestamp, w *sampler.Window, s *sampl
 	b.RecordProcessContextSwitchesDataPoint(at, int64(total.Voluntary), voluntary)
 	b.RecordProcessContextSwitchesDataPoint(at, int64(total.Involuntary), involuntary)
 	b.RecordHotspotProcessRunQueueTimeDataPoint(at, total.RunQueue.Seconds())
-	b.RecordHotspotProcessWaitCausedDataPoint(at, w.TotalCaused.Seconds())
+	if !m.waitsUnseen {
+		b.RecordHotspotProcessWaitCausedDataPoint(at, w.TotalCaused.Seconds())
+	}
 	if !w.Exited {
 		m.recordLiving(at, w, s, label)
 	}

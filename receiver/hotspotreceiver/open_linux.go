@@ -25,13 +25,9 @@ func openHost(config *Config) (*eyes, error) {
 	if err != nil {
 		return nil, err
 	}
-	var missing []error
-	mounts, err := cgroup.Find(root)
-	if err == nil {
-		err = mounts.Check()
-	}
-	if err != nil {
-		missing = append(missing, fmt.Errorf("memory limits and stalls of control groups are not known: %w", err))
+	mounts, noGroups := cgroup.Find(root)
+	if noGroups == nil {
+		noGroups = mounts.Check()
 	}
 	whose, err := identity.Open(root, mounts, details(config))
 	if err != nil {
@@ -61,12 +57,13 @@ func openHost(config *Config) (*eyes, error) {
 		from.OOM = kernel.OOM
 	}
 	return &eyes{
-		from:    from,
-		missing: append(missing, kernel.Missing...),
-		whose:   whose,
-		chosen:  chosen,
-		memory:  memory.New(mounts),
-		close:   kernel.Close,
+		from:     from,
+		programs: kernel.Programs,
+		noGroups: noGroups,
+		whose:    whose,
+		chosen:   chosen,
+		memory:   memory.New(mounts),
+		close:    kernel.Close,
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/hotspot-otel/hotspot/bpf"
 	"github.com/hotspot-otel/hotspot/internal/identity"
 	"github.com/hotspot-otel/hotspot/internal/sampler"
 	"github.com/hotspot-otel/hotspot/receiver/hotspotreceiver/internal/metadata"
@@ -33,7 +34,10 @@ func newOwnTelemetry(to *metadata.TelemetryBuilder, log *zap.Logger) *ownTelemet
 
 func (o *ownTelemetry) record(ctx context.Context, see *eyes, s *sampler.Snapshot) {
 	o.losses(ctx, s.Lost)
-	o.programs(ctx, see.from)
+	o.programs(ctx, see.programs)
+	if see.from.Contention == nil {
+		return
+	}
 	var waited, unattributed time.Duration
 	for i := range s.Windows {
 		waited += s.Windows[i].Used.RunQueue
@@ -71,18 +75,13 @@ func (o *ownTelemetry) losses(ctx context.Context, now sampler.Lost) {
 	}
 }
 
-func (o *ownTelemetry) programs(ctx context.Context, from sampler.Sources) {
-	for program, attached := range map[metadata.AttributeHotspotProgram]bool{
-		metadata.AttributeHotspotProgramCensus:     from.Census != nil,
-		metadata.AttributeHotspotProgramContention: from.Contention != nil,
-		metadata.AttributeHotspotProgramExits:      from.Exits != nil,
-		metadata.AttributeHotspotProgramOom:        from.OOM != nil,
-	} {
-		n := int64(0)
-		if attached {
-			n = 1
+func (o *ownTelemetry) programs(ctx context.Context, programs map[bpf.Program]error) {
+	for program, err := range programs {
+		n := int64(1)
+		if err != nil {
+			n = 0
 		}
-		o.to.HotspotProgramsAttached.Record(ctx, n, metric.WithAttributes(attribute.String("hotspot.program", program.String())))
+		o.to.HotspotProgramsAttached.Record(ctx, n, metric.WithAttributes(attribute.String("hotspot.program", string(program))))
 	}
 }
 

@@ -83,57 +83,15 @@ func TestTheUnattributedRatioIsOfAllProcesses(t *testing.T) {
 			Waited: sampler.Wait{Others: runQueue - unattributed, Unattributed: unattributed},
 		}
 	}
-	own.record(t.Context(), &eyes{}, fixedSnapshot(1, window(3*time.Second, 0), window(time.Second, time.Second)))
+	see := &eyes{from: sampler.Sources{Contention: &fakeContention{}}}
+	own.record(t.Context(), see, fixedSnapshot(1, window(3*time.Second, 0), window(time.Second, time.Second)))
 	quarter := []metricdata.DataPoint[float64]{{Value: 0.25}}
 	metadatatest.AssertEqualHotspotUnattributedRatio(t, telemetry, quarter, metricdatatest.IgnoreTimestamp())
-	own.record(t.Context(), &eyes{}, fixedSnapshot(2, window(0, 0)))
+	own.record(t.Context(), see, fixedSnapshot(2, window(0, 0)))
 	metadatatest.AssertEqualHotspotUnattributedRatio(t, telemetry, quarter, metricdatatest.IgnoreTimestamp())
-	own.record(t.Context(), &eyes{}, fixedSnapshot(3, window(time.Second, 0)))
+	own.record(t.Context(), see, fixedSnapshot(3, window(time.Second, 0)))
 	metadatatest.AssertEqualHotspotUnattributedRatio(t, telemetry, []metricdata.DataPoint[float64]{{Value: 0}},
 		metricdatatest.IgnoreTimestamp())
-}
-
-// Where only the census works, all that it gives is there; what is off is said
-// once for both pipelines, and shown.
-func TestWithoutTheOptionalProgramsTheRestWorks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, c, config := newWorld(), newCollector(t), everySecond()
-		w.missing = []error{
-			errors.New("processes that come and go between two readings are not seen: no room"),
-			errors.New("waits are not attributed to who ran meanwhile: no such tracepoint"),
-			errors.New("OOM kills are not heard of: no such tracepoint"),
-		}
-		f := newFactory(w.open)
-		var metricsTo consumertest.MetricsSink
-		var logsTo consumertest.LogsSink
-		metrics, logs := c.metrics(t, f, config, &metricsTo), c.logs(t, f, config, &logsTo)
-		host := &statusHost{}
-		start(t, metrics, host)
-		start(t, logs, host)
-		pass(3)
-		require.Len(t, metricsTo.AllMetrics(), 3)
-		require.Equal(t, 1, logsTo.LogRecordCount())
-		require.Empty(t, c.errors())
-		require.Empty(t, host.statuses())
-
-		said := []string{}
-		for _, line := range c.log.FilterLevelExact(zapcore.WarnLevel).All() {
-			said = append(said, line.ContextMap()["error"].(string))
-		}
-		want := []string{}
-		for _, err := range w.missing {
-			want = append(want, err.Error())
-		}
-		require.Equal(t, want, said)
-		metadatatest.AssertEqualHotspotProgramsAttached(t, c.telemetry, []metricdata.DataPoint[int64]{
-			{Attributes: program("census"), Value: 1},
-			{Attributes: program("contention"), Value: 0},
-			{Attributes: program("exits"), Value: 0},
-			{Attributes: program("oom"), Value: 0},
-		}, metricdatatest.IgnoreTimestamp())
-		require.NoError(t, metrics.Shutdown(t.Context()))
-		require.NoError(t, logs.Shutdown(t.Context()))
-	})
 }
 
 // A world with all programs: what exits, waits and kills come to the pipelines,
@@ -142,6 +100,9 @@ func TestAllProgramsTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := newWorld(), newCollector(t)
 		w.exits, w.contention, w.oom = &fakeExits{}, &fakeContention{}, &fakeOOM{}
+		w.programs = map[bpf.Program]error{
+			bpf.CensusProgram: nil, bpf.ContentionProgram: nil, bpf.MigrationProgram: nil, bpf.ExitsProgram: nil, bpf.OOMProgram: nil,
+		}
 		f, config := newFactory(w.open), everySecond()
 		var metricsTo consumertest.MetricsSink
 		var logsTo consumertest.LogsSink
@@ -149,7 +110,7 @@ func TestAllProgramsTogether(t *testing.T) {
 		start(t, metrics, componenttest.NewNopHost())
 		start(t, logs, componenttest.NewNopHost())
 		pass(3)
-		require.Empty(t, c.log.FilterLevelExact(zapcore.WarnLevel).All())
+		require.Empty(t, c.warnings())
 		batches := metricsTo.AllMetrics()
 		require.Len(t, batches, 3)
 
@@ -166,10 +127,11 @@ func TestAllProgramsTogether(t *testing.T) {
 		require.Equal(t, 4+1, logsTo.LogRecordCount(), "a kill a reading, and one diagnosis")
 
 		metadatatest.AssertEqualHotspotProgramsAttached(t, c.telemetry, []metricdata.DataPoint[int64]{
-			{Attributes: program("census"), Value: 1},
-			{Attributes: program("contention"), Value: 1},
-			{Attributes: program("exits"), Value: 1},
-			{Attributes: program("oom"), Value: 1},
+			{Attributes: programAttribute(bpf.CensusProgram), Value: 1},
+			{Attributes: programAttribute(bpf.ContentionProgram), Value: 1},
+			{Attributes: programAttribute(bpf.MigrationProgram), Value: 1},
+			{Attributes: programAttribute(bpf.ExitsProgram), Value: 1},
+			{Attributes: programAttribute(bpf.OOMProgram), Value: 1},
 		}, metricdatatest.IgnoreTimestamp())
 		metadatatest.AssertEqualHotspotLost(t, c.telemetry, []metricdata.DataPoint[int64]{
 			{Attributes: lossOf("exit_ring_full"), Value: 4},
@@ -185,8 +147,8 @@ func lossOf(reason string) attribute.Set {
 	return attribute.NewSet(attribute.String("hotspot.loss", reason))
 }
 
-func program(name string) attribute.Set {
-	return attribute.NewSet(attribute.String("hotspot.program", name))
+func programAttribute(p bpf.Program) attribute.Set {
+	return attribute.NewSet(attribute.String("hotspot.program", string(p)))
 }
 
 // The fakes give one more with each reading, the first included.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-otel/hotspot/bpf"
@@ -22,10 +24,26 @@ const helperVariable = "HOTSPOT_TEST_HELPER"
 
 // started is what came of starting the receiver in another process.
 type started struct {
-	Propagated string   // what Start returned under error_mode: propagate
-	Logged     []string // the errors under error_mode: ignore
-	Statuses   []string // what the two hosts were told then
-	Processes  int      // in the first metrics
+	Propagated string         // what Start returned under error_mode: propagate
+	Logged     []string       // the errors under error_mode: ignore
+	Statuses   []string       // what the two hosts were told then
+	Warned     []string       // what was logged as a warning then, with its kind
+	Processes  int            // in the first metrics
+	Names      []string       // of these metrics
+	With       map[string]int // how many of the processes have a resource attribute
+}
+
+// has tells how many of the processes have an attribute: all but those that ended
+// before it was read, or none but those of the same user.
+func (s *started) has(attribute string) string {
+	switch n := s.With[attribute]; {
+	case 10*n >= 9*s.Processes:
+		return "all"
+	case 2*n < s.Processes:
+		return "few"
+	default:
+		return fmt.Sprintf("%d of %d", n, s.Processes)
+	}
 }
 
 const nobody = 65534
@@ -45,6 +63,7 @@ func TestPrivileges(t *testing.T) {
 		as      *syscall.SysProcAttr
 		mounts  string
 		missing []string // all of them in the one error; none if it works
+		paths   string   // which processes have process.executable.path if it does
 		not     string   // what it must not blame
 	}{
 		"no capabilities": {
@@ -64,10 +83,20 @@ func TestPrivileges(t *testing.T) {
 			not:     "missing CAP_PERFMON",
 		},
 		"CAP_BPF and CAP_PERFMON and no more": {
-			as: unprivileged(unix.CAP_BPF, unix.CAP_PERFMON),
+			as:    unprivileged(unix.CAP_BPF, unix.CAP_PERFMON),
+			paths: "few",
+		},
+		"CAP_SYS_PTRACE adds the programs of others": {
+			as:    unprivileged(unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE),
+			paths: "all",
+		},
+		"CAP_DAC_READ_SEARCH adds nothing": {
+			as:    unprivileged(unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_DAC_READ_SEARCH),
+			paths: "few",
 		},
 		"root": {
-			as: &syscall.SysProcAttr{},
+			as:    &syscall.SysProcAttr{},
+			paths: "all",
 		},
 		"a pid namespace of its own": {
 			as:      &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS},
@@ -89,6 +118,19 @@ func TestPrivileges(t *testing.T) {
 				require.Empty(t, got.Logged)
 				require.Empty(t, got.Statuses)
 				require.Greater(t, got.Processes, 1, "more than itself")
+				require.Subset(t, got.Names, []string{
+					"process.cpu.time", "process.memory.usage", "process.paging.faults", "process.context_switches",
+					"hotspot.process.run_queue.time", "hotspot.process.wait.caused", "hotspot.process.memory.limit",
+					"hotspot.host.diagnosed", "hotspot.host.short_lived.cpu.time",
+				})
+				for _, attribute := range []string{
+					"process.executable.name", "process.linux.cgroup", "process.command_line", "process.owner",
+				} {
+					require.Equal(t, "all", got.has(attribute), attribute)
+				}
+				require.Equal(t, tt.paths, got.has("process.executable.path"))
+				denied := "Some processes have attributes missing: /proc could not be read: denied"
+				require.Equal(t, tt.paths == "few", slices.Contains(got.Warned, denied), got.Warned)
 				return
 			}
 			require.Len(t, got.Logged, 1, "exactly one error")
@@ -103,6 +145,24 @@ func TestPrivileges(t *testing.T) {
 			require.Zero(t, got.Processes)
 			t.Log(got.Propagated)
 		})
+	}
+}
+
+// see takes in the first metrics.
+func (s *started) see(batch pmetric.Metrics) {
+	s.Names, s.With = metricNames(batch), map[string]int{}
+	for _, rm := range batch.ResourceMetrics().All() {
+		lives := false
+		for _, m := range rm.ScopeMetrics().At(0).Metrics().All() {
+			lives = lives || m.Name() == "process.thread.count"
+		}
+		if !lives {
+			continue // or is the host
+		}
+		s.Processes++
+		for attribute := range rm.Resource().Attributes().All() {
+			s.With[attribute]++
+		}
 	}
 }
 
@@ -157,6 +217,9 @@ func TestHelperStart(t *testing.T) {
 	c, config := newCollector(t), everySecond()
 	config.CollectionInterval = minInterval
 	config.ErrorMode = IgnoreErrors
+	config.Selection.TopK, config.Selection.Max = 10_000, 10_000
+	of := &config.MetricsBuilderConfig.ResourceAttributes
+	of.ProcessExecutablePath.Enabled, of.ProcessCommandLine.Enabled, of.ProcessOwner.Enabled = true, true, true
 	var to consumertest.MetricsSink
 	metrics, logs := c.metrics(t, f, config, &to), c.logs(t, f, config, consumertest.NewNop())
 	first, second := &statusHost{}, &statusHost{}
@@ -170,7 +233,10 @@ func TestHelperStart(t *testing.T) {
 	}
 	if len(result.Statuses) == 0 {
 		require.Eventually(t, func() bool { return len(to.AllMetrics()) > 0 }, patience, minInterval)
-		result.Processes = to.AllMetrics()[0].ResourceMetrics().Len()
+		result.see(to.AllMetrics()[0])
+		for _, line := range c.warnings() {
+			result.Warned = append(result.Warned, fmt.Sprint(line.Message, ": ", line.ContextMap()["kind"]))
+		}
 	}
 	line, err := json.Marshal(result)
 	require.NoError(t, err)

@@ -23,12 +23,13 @@ import (
 
 // eyes is what the watch sees the host with.
 type eyes struct {
-	from    sampler.Sources
-	missing []error // why optional sources are nil
-	whose   identifier
-	chosen  selector
-	memory  limiter
-	close   func() error
+	from     sampler.Sources
+	programs map[bpf.Program]error // those that are to be attached: nil is
+	noGroups error                 // why the control groups' files can't be read
+	whose    identifier
+	chosen   selector
+	memory   limiter
+	close    func() error
 }
 
 // opener loads the BPF programs and opens /proc.
@@ -94,9 +95,10 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 // run takes windows until ctx ends; send is the context they are sent in.
 func (w *watch) run(ctx, send context.Context, see *eyes) {
 	w.metrics.chosen, w.logs.chosen = see.chosen, see.chosen
+	w.metrics.exitsUnseen, w.metrics.waitsUnseen = see.from.Exits == nil, see.from.Contention == nil
 	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows+1,
 		sampler.WithPairExpiry(w.config.Contention.ExpireAfter))
-	engine := diagnosis.New(w.config.Diagnosis)
+	engine := diagnosis.New(see.able(w.config.Diagnosis))
 
 	timer := time.NewTimer(w.config.InitialDelay)
 	defer timer.Stop()
@@ -126,7 +128,7 @@ func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler
 		w.failed(ctx, err)
 		return
 	}
-	w.recovered()
+	w.recovered(see)
 	w.telemetry.HotspotCensusDuration.Record(ctx, time.Since(began).Seconds())
 	w.telemetry.HotspotCensusThreads.Record(ctx, int64(snapshot.Threads))
 	w.own.record(ctx, see, snapshot)
@@ -183,11 +185,11 @@ func (w *watch) failed(ctx context.Context, err error) {
 	w.report(componentstatus.NewRecoverableErrorEvent(err))
 }
 
-func (w *watch) recovered() {
+func (w *watch) recovered(see *eyes) {
 	if !w.failing {
 		return
 	}
 	w.failing = false
 	w.log.Info("The kernel can be read again")
-	w.report(componentstatus.NewEvent(componentstatus.StatusOK))
+	w.report(see.status())
 }

@@ -228,6 +228,7 @@ const (
 	AttributeHotspotProgramCensus
 	AttributeHotspotProgramContention
 	AttributeHotspotProgramExits
+	AttributeHotspotProgramMigration
 	AttributeHotspotProgramOom
 )
 
@@ -240,6 +241,8 @@ func (av AttributeHotspotProgram) String() string {
 		return "contention"
 	case AttributeHotspotProgramExits:
 		return "exits"
+	case AttributeHotspotProgramMigration:
+		return "migration"
 	case AttributeHotspotProgramOom:
 		return "oom"
 	}
@@ -251,6 +254,7 @@ var MapAttributeHotspotProgram = map[string]AttributeHotspotProgram{
 	"census":     AttributeHotspotProgramCensus,
 	"contention": AttributeHotspotProgramContention,
 	"exits":      AttributeHotspotProgramExits,
+	"migration":  AttributeHotspotProgramMigration,
 	"oom":        AttributeHotspotProgramOom,
 }
 

@@ -118,7 +118,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.HotspotProgramsAttached, err = builder.meter.Int64Gauge(
 		"otelcol_hotspot_programs_attached",
-		metric.WithDescription("1 for each BPF program that is attached, 0 for one that is not. [Development]"),
+		metric.WithDescription("1 for each BPF program that is attached, 0 for one that failed; none for one that is switched off. [Development]"),
 		metric.WithUnit("{program}"),
 	)
 	errs = errors.Join(errs, err)

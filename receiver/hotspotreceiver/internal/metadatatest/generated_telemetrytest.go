@@ -145,7 +145,7 @@ func AssertEqualHotspotProcessesLeftOut(t *testing.T, tt *componenttest.Telemetr
 func AssertEqualHotspotProgramsAttached(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_hotspot_programs_attached",
-		Description: "1 for each BPF program that is attached, 0 for one that is not. [Development]",
+		Description: "1 for each BPF program that is attached, 0 for one that failed; none for one that is switched off. [Development]",
 		Unit:        "{program}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
