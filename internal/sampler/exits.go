@@ -36,25 +36,24 @@ func (s *Sampler) exit(e *bpf.Exit) {
 	s.gone = append(s.gone, p)
 }
 
-// last closes the account of a process that is gone and returns its last
+// last closes the account of a process that is gone and fills in its last
 // window. One no census has seen is all in this window, if it is not older than
 // the watch.
-func (s *Sampler) last(p *process) Window {
+func (s *Sampler) last(p *process, w *Window) {
 	before := p.total
 	p.total = p.sums.advance(before, p.deadRunQueue)
 	shortLived := p.closed == 0 && p.Start >= s.first
 	if p.closed == 0 && !shortLived {
 		before = p.total
 	}
-	w := Window{
+	*w = Window{
 		Process:    p.Process,
 		Exited:     true,
 		ShortLived: shortLived,
 		Total:      p.total,
 		Used:       p.total.since(before),
 	}
-	p.contend(&w, s.pass)
-	return w
+	p.contend(w, s.pass)
 }
 
 // bury removes what has exited from the living. Pairs may still name it for two

@@ -160,18 +160,20 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 func (s *Sampler) close(snapshot *Snapshot, first bool) {
 	snapshot.Pairs = s.closePairs()
 	available := s.from.Host.AvailableMemory()
-	snapshot.Windows = slices.Grow(snapshot.Windows, len(s.seen)+len(s.gone))
+	windows := slices.Grow(snapshot.Windows, len(s.seen)+len(s.gone)+1)
 	for _, p := range s.seen {
-		if w, ok := s.advance(p, available); ok && !first {
-			p.window = len(snapshot.Windows)
-			snapshot.Windows = append(snapshot.Windows, w)
+		n := len(windows)
+		if s.advance(p, available, &windows[:n+1][n]) && !first {
+			p.window, windows = n, windows[:n+1]
 		}
 	}
 	for _, p := range s.gone {
-		if w := s.last(p); !first {
-			snapshot.Windows = append(snapshot.Windows, w)
+		n := len(windows)
+		if s.last(p, &windows[:n+1][n]); !first {
+			windows = windows[:n+1]
 		}
 	}
+	snapshot.Windows = windows
 	s.countChildren(snapshot)
 	s.bury()
 	s.forget()
@@ -338,11 +340,11 @@ func since(now, before uint64) time.Duration {
 	return time.Duration(now - before)
 }
 
-// advance closes the pass for one process and returns its window; false as long
+// advance closes the pass for one process and fills in its window; false as long
 // as the process's own record has never come.
-func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
+func (s *Sampler) advance(p *process, available uint64, w *Window) bool {
 	if p.Name == "" && !p.sums.complete {
-		return Window{}, false
+		return false
 	}
 	if !p.sums.complete {
 		p.sums.common = p.common
@@ -369,7 +371,7 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 	p.rss = push(p.rss, p.sums.rss)
 	at := s.readings[len(s.readings)-len(p.rss):]
 
-	w := Window{
+	*w = Window{
 		Process:        p.Process,
 		Total:          p.total,
 		Used:           p.total.since(before),
@@ -393,9 +395,9 @@ func (s *Sampler) advance(p *process, available uint64) (Window, bool) {
 		w.Throttled = since(p.sums.throttled, p.common.throttled)
 	}
 	w.TotalThrottled, w.Quota = time.Duration(p.sums.throttled), p.sums.quota
-	p.contend(&w, s.pass)
+	p.contend(w, s.pass)
 	p.common, p.throttledIn, p.closed = p.sums.common, p.CPUCgroup, s.pass
-	return w, true
+	return true
 }
 
 // push appends v and drops the oldest once the slice is at its capacity.
