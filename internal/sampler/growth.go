@@ -12,6 +12,9 @@ import (
 // are passed over. scratch is reused if it is large enough.
 func slope(at []time.Duration, y []uint64, scratch []float64) (float64, []float64) {
 	slopes := scratch[:0]
+	if len(y) == 0 || slices.Max(y) == slices.Min(y) {
+		return 0, slopes // as of most processes
+	}
 	for i := range y {
 		for j := i + 1; j < len(y); j++ {
 			if at[j] > at[i] {

@@ -13,6 +13,7 @@ import (
 // thread is what the last passes said of one thread.
 type thread struct {
 	of     *process
+	tid    uint32
 	start  uint64
 	now    use
 	before use    // when the window began: not the last pass if that failed

@@ -30,6 +30,9 @@ type Sampler struct {
 
 	// Of this pass.
 	current  *process   // that of the last record: threads come together
+	order    []*thread  // in the order of the census
+	before   []*thread  // the same of the last pass: most of them come again
+	next     int        // the first of these that may
 	seen     []*process // in the order of the census
 	gone     []*process // exited, in the order of their records
 	waiters  []waiter
@@ -130,6 +133,7 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 	s.pass++
 	s.now = sinceBoot
 	s.seen, s.waiters, s.current, s.threadsN = s.seen[:0], s.waiters[:0], nil, 0
+	s.order, s.before, s.next = s.before[:0], s.order, 0
 	if n := len(s.readings); n > 0 {
 		s.elapsed = uint64(sinceBoot - s.readings[n-1])
 	}
@@ -247,9 +251,10 @@ func (s *Sampler) kill(k *bpf.OOMKill) Kill {
 // visit takes in one record of the census.
 func (s *Sampler) visit(t *bpf.Thread, shared *bpf.Process) {
 	s.threadsN++
-	p := s.owner(t)
+	th := s.known(t.Tid)
+	p := s.owner(t, th)
 	p.sums.addThread(t)
-	s.measure(p, t, shared)
+	s.measure(p, th, t, shared)
 	if shared == nil {
 		return
 	}
@@ -265,19 +270,34 @@ func (s *Sampler) visit(t *bpf.Thread, shared *bpf.Process) {
 	}
 }
 
+// known returns the thread that has, or had, this id; nil if none. The census goes
+// by the id, so it is looked for where the last pass had it before it is looked up.
+func (s *Sampler) known(tid uint32) *thread {
+	for ; s.next < len(s.before) && s.before[s.next].tid <= tid; s.next++ {
+		if th := s.before[s.next]; th.tid == tid {
+			return th
+		}
+	}
+	return s.threads[tid]
+}
+
 // owner returns the process of a thread, made ready for this pass.
-func (s *Sampler) owner(t *bpf.Thread) *process {
+func (s *Sampler) owner(t *bpf.Thread, th *thread) *process {
 	id := ID{Pid: t.Pid, Start: time.Duration(t.ProcessStart)}
 	p := s.current
-	if p == nil || p.ID != id {
+	switch {
+	case p != nil && p.ID == id:
+	case th != nil && th.of.ID == id && th.of.pass+1 == s.pass:
+		p = th.of
+	default:
 		if p = s.find(id); p == nil {
 			p = s.begin(id)
 		} else if s.processes[id.Pid] != p {
 			delete(s.limbo, id)
 			s.processes[id.Pid] = p
 		}
-		s.current = p
 	}
+	s.current = p
 	if p.pass != s.pass {
 		p.pass, p.heard = s.pass, s.pass
 		p.sums = sums{}
@@ -287,13 +307,12 @@ func (s *Sampler) owner(t *bpf.Thread) *process {
 }
 
 // measure finds out what the thread has done in this window.
-func (s *Sampler) measure(p *process, t *bpf.Thread, shared *bpf.Process) {
+func (s *Sampler) measure(p *process, th *thread, t *bpf.Thread, shared *bpf.Process) {
 	now := use{cpu: t.Cpu, runQueue: t.RunDelay + t.Waiting, runs: t.Voluntary + t.Involuntary}
-	th := s.threads[t.Tid]
 	switch {
 	case th == nil || th.start != t.Start:
 		s.lose(th)
-		th = &thread{start: t.Start}
+		th = &thread{tid: t.Tid, start: t.Start}
 		s.threads[t.Tid] = th
 		if !s.bornSinceLast(time.Duration(t.Start)) {
 			// Not new, but not seen before: its past is not of this window.
@@ -307,6 +326,7 @@ func (s *Sampler) measure(p *process, t *bpf.Thread, shared *bpf.Process) {
 		th.before = th.now
 	}
 	th.of, th.now, th.pass = p, now, s.pass
+	s.order = append(s.order, th)
 	if t.Marked != 0 {
 		s.wait(th, t)
 	}
