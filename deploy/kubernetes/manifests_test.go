@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,33 @@ func TestTheGatewayMayWatchPodsAndNothingElse(t *testing.T) {
 	security := c.pods[0].Spec.Containers[0].SecurityContext
 	require.True(t, *security.RunAsNonRoot)
 	require.Equal(t, &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}, security.Capabilities)
+}
+
+// The documentation's kustomization, of this checkout instead of the repository.
+func TestTheDocumentationSaysHowToMakeThemYours(t *testing.T) {
+	text, err := os.ReadFile("../../docs/kubernetes.md")
+	require.NoError(t, err)
+	_, yours, _ := strings.Cut(string(text), "```yaml\n")
+	yours, _, _ = strings.Cut(yours, "```\n")
+	remote := regexp.MustCompile(`github\.com/\S+//deploy/kubernetes\?ref=\S+`)
+	require.Regexp(t, remote, yours)
+	folder := t.TempDir()
+	here, err := filepath.Abs(".")
+	require.NoError(t, err)
+	here, err = filepath.Rel(folder, here) // kustomize wants no other
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(remote.ReplaceAllString(yours, here)), 0o600))
+	c := build(t, folder)
+	require.Len(t, c.pods, 2)
+	set := map[string]string{}
+	for _, pod := range c.pods {
+		require.Equal(t, "registry.company.example/otelcol-hotspot:0.1.0", pod.Spec.Containers[0].Image)
+		for _, variable := range pod.Spec.Containers[0].Env {
+			set[variable.Name] = variable.Value
+		}
+	}
+	require.Equal(t, "https://otlp.company.example:4318", set["OTLP_HTTP_URL"])
+	require.Equal(t, "dns:///otelcol-hotspot-gateway:4317", set["OTLP_ENDPOINT"])
 }
 
 func TestTheCollectorAcceptsItsConfigurations(t *testing.T) {
