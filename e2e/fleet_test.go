@@ -11,16 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Twenty agents with what the receiver sent once, a gateway, of one kind and then
-// of the other, and a backend that counts. Each of them is killed once, or stopped,
-// while windows go through it.
+// Twenty agents with what the receiver sent once, a gateway, that of hosts and then
+// that of a cluster, and a backend that counts. Agents and gateways are killed, or
+// stopped, and the backend refuses, while windows go through them.
 func TestAFleetLosesNothingWhenItsGatewayRestarts(t *testing.T) {
 	recorded, backend := record(t, 3), newCounter(t)
 	t.Setenv("OTLP_HTTP_URL", backend.URL)
 	t.Setenv("OTLP_ENDPOINT", freeAddress(t))
 	t.Setenv("OTLP_INSECURE", "true")
-	queue := t.TempDir()
-	gateway := startGateway(t, queue)
+	gateway := startGateway(t)
 	agents := make([]*agent, 20)
 	windows := make([]*replayer, len(agents))
 	for i := range agents {
@@ -49,7 +48,7 @@ func TestAFleetLosesNothingWhenItsGatewayRestarts(t *testing.T) {
 		arrives()
 	}
 
-	hosts := func() *collector { return startGateway(t, queue) }
+	hosts := func() *collector { return startGateway(t) }
 	replay(func() {})
 	arrives()
 	replay(func() { gateway.kill() })
@@ -108,11 +107,11 @@ service: {telemetry: {metrics: {level: none}, logs: {level: error}}, pipelines: 
   logs: {receivers: [otlp], processors: [memory_limiter]}}}}`, a.address))
 }
 
-// startGateway runs the gateway of hosts at OTLP_ENDPOINT, with its queue there.
-func startGateway(t *testing.T, queue string) *collector {
+// startGateway runs the gateway of hosts at OTLP_ENDPOINT, with further
+// configurations, and returns when it is ready.
+func startGateway(t *testing.T, further ...string) *collector {
 	t.Helper()
-	t.Setenv("HOTSPOT_STORAGE", queue)
-	return awaitGateway(t, "../configs/gateway.yaml")
+	return awaitGateway(t, "../configs/gateway.yaml", further...)
 }
 
 // startKubernetesGateway runs that of a cluster, without the cluster.
@@ -122,13 +121,12 @@ func startKubernetesGateway(t *testing.T) *collector {
 		`yaml:{processors: {k8s_attributes: null}, service: {pipelines: {metrics: {processors: [memory_limiter]}, logs: {processors: [memory_limiter]}}}}`)
 }
 
-// awaitGateway starts one at OTLP_ENDPOINT and returns when it is ready.
-func awaitGateway(t *testing.T, configs ...string) *collector {
+func awaitGateway(t *testing.T, config string, further ...string) *collector {
 	t.Helper()
 	t.Setenv("GATEWAY_GRPC", os.Getenv("OTLP_ENDPOINT"))
 	t.Setenv("GATEWAY_HTTP", freeAddress(t))
 	t.Setenv("GATEWAY_HEALTH", freeAddress(t))
-	g := run(t, binary(t), append(configs, "yaml:service::telemetry::metrics::level: none")...)
+	g := run(t, binary(t), append([]string{config, "yaml:service::telemetry::metrics::level: none"}, further...)...)
 	g.await(t, "the gateway", func() bool { return strings.Contains(g.output.String(), "Everything is ready") })
 	return g
 }
