@@ -44,7 +44,7 @@ func measureGateway(t *testing.T, recorded recording, agents int, interval time.
 	require.NoError(t, err)
 
 	begin := time.Now()
-	end := begin.Add(interval + time.Minute)
+	end := begin.Add(2*interval + time.Minute)
 	replayers, errs := make([]*replayer, agents), make([]error, agents)
 	var windows atomic.Int64
 	var all sync.WaitGroup
@@ -70,7 +70,7 @@ func measureGateway(t *testing.T, recorded recording, agents int, interval time.
 		r.cpu, r.windows, r.out = stat.CPUTime(), float64(windows.Load()), float64(backend.bytes.Load())
 		return r
 	}
-	time.Sleep(interval) // all have connected
+	time.Sleep(2 * interval) // all have connected
 	before := read()
 	all.Wait()
 	after := read()

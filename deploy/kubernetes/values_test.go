@@ -22,9 +22,6 @@ type values struct {
 		Repository string `json:"repository"`
 		Tag        string `json:"tag"`
 	} `json:"image"`
-	Command struct {
-		Name string `json:"name"`
-	} `json:"command"`
 	ServiceAccount struct {
 		Create                       bool  `json:"create"`
 		AutomountServiceAccountToken *bool `json:"automountServiceAccountToken"`
