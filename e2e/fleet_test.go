@@ -27,23 +27,23 @@ func TestAFleetLosesNothingWhenItsGatewayRestarts(t *testing.T) {
 		agents[i].start(t)
 		windows[i] = newReplayer(t, fmt.Sprintf("agent-%d", i), agents[i].address)
 	}
-	// replay sends windows, and more of them while something happens.
+	// replay sends windows before, while and after something happens.
 	replay := func(meanwhile func()) {
 		t.Helper()
-		require.NoError(t, sendAll(windows, recorded, 3))
+		require.NoError(t, sendAll(windows, recorded, 2))
 		sent := make(chan error)
-		go func() { sent <- sendAll(windows, recorded, 3) }()
+		go func() { sent <- sendAll(windows, recorded, 2) }()
 		meanwhile()
 		require.NoError(t, <-sent)
+		require.NoError(t, sendAll(windows, recorded, 2))
 	}
 	arrives := func() {
 		t.Helper()
 		gateway.await(t, "all that was sent", func() bool { return backend.missing(windows) == 0 })
 	}
-
 	restart := func(start func() *collector) {
 		t.Helper()
-		require.Positive(t, backend.missing(windows), "there is no gateway")
+		require.Positive(t, backend.missing(windows), "what was sent last went nowhere")
 		gateway = start()
 		arrives()
 	}
