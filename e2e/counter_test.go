@@ -97,16 +97,17 @@ func (c *counter) refuse(refuses bool) {
 	c.refuses = refuses
 }
 
-// missing returns how much of what was sent was not taken.
+// missing returns how much of what was sent was not taken. What was is forgotten.
 func (c *counter) missing(replayers []*replayer) (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range replayers {
 		for key := range r.sent {
-			if c.taken[key] == 0 {
-				n++
+			if c.taken[key] > 0 {
+				delete(r.sent, key)
 			}
 		}
+		n += len(r.sent)
 	}
 	return n
 }

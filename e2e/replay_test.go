@@ -48,7 +48,7 @@ type replayer struct {
 	connection *grpc.ClientConn
 	written    atomic.Int64    // bytes, with all that gRPC adds
 	windows    int             // that were sent
-	sent       map[uint64]bool // by key; nil if it need not know
+	sent       map[uint64]bool // by key, until the backend has it; nil if it need not know
 }
 
 func newReplayer(t *testing.T, host, to string) *replayer {
