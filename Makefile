@@ -43,7 +43,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run top demo test build slim generate lint scenarios e2e pictures fuzz vulncheck race bench bench-hooks bench-go bench-smoke clean bpf-packages
+.PHONY: help run top demo test build slim generate lint scenarios e2e kubernetes fleet pictures fuzz vulncheck race bench bench-hooks bench-go bench-smoke clean bpf-packages
 
 # help: list the targets
 help:
@@ -133,6 +133,14 @@ e2e: $(FULL) $(STORES) $(PROMETHEUS)
 	@go build -o _build/demo ./deploy/demo
 	$(E2E) -v -timeout=20m ./e2e/...
 E2E = PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1
+
+# kubernetes: test the manifests and the chart's values under deploy/kubernetes, and their collectors' configurations
+kubernetes: $(FULL)
+	HOTSPOT_BINARY=$(abspath $(FULL)) go -C deploy/kubernetes test -count=1 ./...
+
+# fleet: measure what 300 agents (or AGENTS=) cost a gateway, for docs/scale.md (root; 3 minutes)
+fleet: $(FULL)
+	HOTSPOT_FLEET=$(or $(AGENTS),300) $(E2E) -v -timeout=20m -run='^TestCostOfAGateway$$' ./e2e
 
 # pictures: take those of the documentation anew, of a real run; as root
 pictures: $(FULL) $(STORES) $(PROMETHEUS)

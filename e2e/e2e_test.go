@@ -357,8 +357,7 @@ func launch(t *testing.T, cmd *exec.Cmd) *collector {
 		c.result = c.cmd.ProcessState
 	}()
 	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill() // it may have ended
-		<-c.exited
+		c.kill()
 		if t.Failed() {
 			t.Log(c.output.String())
 		}
@@ -392,6 +391,12 @@ func (c *collector) stop(t *testing.T) {
 	case <-time.After(patience):
 		require.Fail(t, "SIGTERM did not end it")
 	}
+}
+
+// kill ends the collector at once, and returns when it has.
+func (c *collector) kill() {
+	_ = c.cmd.Process.Kill() // it may have ended
+	<-c.exited
 }
 
 // transcript can be read while it is written.

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,13 +37,8 @@ service: {telemetry: {metrics: {level: none}}, pipelines: {metrics: {exporters: 
 	kept = readMetrics(t, file)
 	require.Contains(t, c.output.String(), "connection refused")
 
-	t.Setenv("GATEWAY_GRPC", gateway)
-	t.Setenv("GATEWAY_HTTP", freeAddress(t))
-	t.Setenv("HOTSPOT_STORAGE", filepath.Join(dir, "gateway"))
 	t.Setenv("OTLP_HTTP_URL", stores.metrics.URL+"/opentelemetry")
-	g := run(t, path, "../configs/gateway.yaml", "yaml:service::telemetry::metrics::level: none",
-		"yaml:exporters::otlp_http::logs_endpoint: "+stores.logs.URL+"/insert/opentelemetry/v1/logs")
-	g.await(t, "the gateway", func() bool { return strings.Contains(g.output.String(), "Everything is ready") })
+	g := startGateway(t, "yaml:exporters::otlp_http::logs_endpoint: "+stores.logs.URL+"/insert/opentelemetry/v1/logs")
 	c = agent(filepath.Join(dir, "later.json"))
 
 	held := map[int64]float64{} // CPU time by when, in milliseconds
