@@ -153,3 +153,14 @@ func TestMemThrashingSaysHow(t *testing.T) {
 		held("system_share", 1, 0.25),
 	}, finding.Evidence)
 }
+
+func TestWhereForksAreUnseenMinorFaultsAreHeldAgainstNobody(t *testing.T) {
+	config := DefaultConfig().WithoutExits()
+	require.False(t, config.ForkStorm.Enabled)
+	w := thrashing(812, "postgres")
+	_, matches := config.MemThrashing.match(&w, sceneOf(snapshot(1, w)))
+	require.False(t, matches)
+	w.Used.MajorFaults, w.MemoryStall = 1500, 0.4
+	_, matches = config.MemThrashing.match(&w, sceneOf(snapshot(1, w)))
+	require.True(t, matches, "major faults are nobody's forks")
+}

@@ -144,8 +144,8 @@ func TestWithoutAProgramTheRestGoesOn(t *testing.T) {
 	nice := int64(workload.Start(t, "busy", cpu, "-comm=lacks-nice").Pid())
 	// In real time, so that whatever else the host does is not to blame.
 	noisy := int64(workload.Start(t, "ticker", cpu, "-comm=lacks-noisy", "-fifo=1", "80ms", "100ms").Pid())
-	workload.Start(t, "spawn", "-comm=lacks-storm", "300", "2ms")
 	group.Add(workload.Start(t, "leak", "-comm=lacks-leak", strconv.Itoa(16<<20)).Pid())
+	workload.Start(t, "spawn", "-comm=lacks-storm", "-fifo=1", "100", "2ms") // or it would be starved first
 
 	events := []string{"hotspot.diagnosis.starved", "hotspot.diagnosis.noisy_neighbor", "hotspot.diagnosis.fork_storm", "hotspot.oom_kill"}
 	metrics := []string{
