@@ -35,7 +35,7 @@ IMAGE = $(RELEASE_NAME)_image.tar
 COSIGN := _build/cosign
 SOURCES := go.mod go.sum $(shell find bpf exporter internal receiver -name '*.o' -o -name '*.go' ! -name '*_test.go')
 BPF_C := $(wildcard bpf/*.[ch] bpf/testdata/*/*.[ch])
-GO_DIRS := $(wildcard *.go bench bpf deploy exporter internal receiver e2e testdata)
+GO_DIRS := $(wildcard *.go bench bpf deploy exporter internal packaging receiver e2e testdata tools)
 
 # The go:generate lines pin the version of clang: other versions give other
 # objects, and CI compares the committed ones with its own.
@@ -56,7 +56,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run top demo test build slim generate lint scenarios e2e pictures bench bench-hooks bench-go bench-smoke clean bpf-packages
+.PHONY: help run top demo test build slim packages image release sign test-release release-packages generate lint scenarios e2e pictures bench bench-hooks bench-go bench-smoke clean bpf-packages
 
 # help: list the targets
 help:
@@ -82,10 +82,10 @@ demo: $(FULL) $(STORES)
 test: $(if $(TEST_PACKAGES),$(PROMETHEUS))
 	$(if $(TEST_PACKAGES),$(call install,$(TEST_PACKAGES)))
 	@test "$$(id -u)" = 0 || echo 'Not root: tests that need the kernel are skipped. For all: sudo env PATH="$$PATH" make test'
-	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /scenarios$$)
+	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /packaging$$ -e /scenarios$$)
 	@# Not beside the others, whose load would be diagnosed as well.
 	go test -count=1 -timeout=20m ./internal/scenarios
-	go vet ./testdata/workload ./testdata/backend ./bpf/testdata/switches
+	go vet ./testdata/workload ./testdata/backend ./testdata/containerd ./bpf/testdata/switches
 
 # build: build the full distribution, _build/otelcol-hotspot (5 to 10 minutes the first time)
 build: $(FULL)
@@ -167,6 +167,23 @@ $(COSIGN): tools/cosign/go.mod
 	@mkdir -p _build
 	go build -trimpath -ldflags='-s -w' -modfile=$< -o $@ github.com/sigstore/cosign/v3/cmd/cosign
 
+# test-release: build a release, sign it with a key made here, verify, install and run it; as root
+test-release: release-packages $(COSIGN) _build/bookworm
+	@test -e _build/cosign.key || { cd _build && COSIGN_PASSWORD= ./cosign generate-key-pair; }
+	COSIGN_PASSWORD= $(MAKE) sign COSIGN_KEY=_build/cosign.key
+	cp _build/cosign.pub $(RELEASE)
+	PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_RELEASE=$(abspath $(RELEASE)) \
+		HOTSPOT_DEBIAN=$(abspath $(word 3,$^)) go test -count=1 -v -timeout=20m ./packaging
+
+release-packages:
+	$(call install,containerd mmdebstrap qemu-user-static rpm runc systemd)
+
+# A system for packages to be installed in.
+_build/bookworm: | release-packages
+	@rm -rf $@.new
+	mmdebstrap --variant=minbase --include=ca-certificates,systemd bookworm $@.new
+	@mv $@.new $@
+
 # generate: rebuild the BPF objects and what mdatagen makes of metadata.yaml
 generate: bpf-packages
 	go generate ./bpf/... ./bpf/testdata/switches
@@ -226,7 +243,7 @@ bench-go:
 
 # bench-smoke: run them once, and count what is allocated for a thread: nothing may be
 bench-smoke:
-	go test -count=1 -p=1 -run=Allocat -bench=. -benchtime=1x $$(go list ./... | grep -v -e /bench$$ -e /bench/agents$$ -e /e2e$$ -e /scenarios$$)
+	go test -count=1 -p=1 -run=Allocat -bench=. -benchtime=1x $$(go list ./... | grep -v -e /bench$$ -e /bench/agents$$ -e /e2e$$ -e /packaging$$ -e /scenarios$$)
 
 # clean: remove what was built
 clean:

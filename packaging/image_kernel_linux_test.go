@@ -75,7 +75,7 @@ func guideFlags(t *testing.T) (all []string) {
 	for _, flag := range strings.Fields(strings.ReplaceAll(command, "\\\n", " ")) {
 		switch name, value, _ := strings.Cut(flag, "="); name {
 		case "--pid":
-			all = append(all, "--with-ns=pid:/proc/1/ns/pid")
+			all = append(all, "--with-ns=pid:/proc/self/ns/pid")
 		case "--read-only":
 			all = append(all, flag)
 		case "--cap-drop":
