@@ -122,10 +122,10 @@ packages: $(PACKAGES)
 # image: build the container image for both, an OCI layout in a tar file in _build/release
 image: $(IMAGE)
 
-# release: build all that a release has: archives, packages, image, SBOMs and their checksums
+# release: build a release, which is archives, packages, image, SBOMs and their checksums
 release: $(RELEASE)/SHA256SUMS
 
-# sign: sign the checksums of a release, with the key that COSIGN_KEY names or as who you are (keyless)
+# sign: sign a release, with the key that COSIGN_KEY names or as who you are (keyless)
 sign: $(RELEASE)/SHA256SUMS.sigstore.json
 
 # What ocb left when it built the distribution is built anew for each.
@@ -145,7 +145,8 @@ $(RELEASE_NAME)_linux_%.tar.gz: _build/linux-%/otelcol-hotspot LICENSE README.md
 
 $(RELEASE_NAME)_linux_%.cdx.json: _build/linux-%/otelcol-hotspot
 	@mkdir -p $(RELEASE)
-	$(RELEASE_TOOL) cyclonedx-gomod bin -json -std -noserial -notimestamp -version=$(RELEASE_VERSION) -output=$@ $<
+	@# The SBOM has the checksum of the tool.
+	GOFLAGS='$(GOFLAGS) -trimpath' $(RELEASE_TOOL) cyclonedx-gomod bin -json -std -noserial -notimestamp -version=$(RELEASE_VERSION) -output=$@ $<
 
 $(IMAGE): $(BINARIES) packaging/config.yaml $(wildcard tools/release/image/*) tools/release/go.mod
 	@mkdir -p $(RELEASE)
