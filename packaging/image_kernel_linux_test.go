@@ -30,7 +30,7 @@ func TestTheImage(t *testing.T) {
 		require.NoError(t, os.Mkdir(root, 0o700))
 		output, err := d.Ctr("images", "mount", "--platform=linux/"+architecture, image, root)
 		require.NoError(t, err, output)
-		r.requireBinary(t, architecture, checksum(t, filepath.Join(root, "usr/bin/otelcol-hotspot")))
+		r.requireBinary(t, architecture, checksum(t, filepath.Join(root, "otelcol-hotspot")))
 		roots, err := os.ReadFile(filepath.Join(root, "etc/ssl/certs/ca-certificates.crt"))
 		require.NoError(t, err)
 		require.Greater(t, strings.Count(string(roots), "BEGIN CERTIFICATE"), 100)

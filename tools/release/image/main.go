@@ -29,7 +29,8 @@ const (
 	source = "https://github.com/hotspot-otel/hotspot"
 	name   = "ghcr.io/hotspot-otel/otelcol-hotspot"
 
-	binaryPath = "usr/bin/otelcol-hotspot"
+	// Where the Helm chart of the collector looks for it.
+	binaryPath = "otelcol-hotspot"
 	configPath = "etc/otelcol-hotspot/config.yaml"
 	rootsPath  = "etc/ssl/certs/ca-certificates.crt"
 )
