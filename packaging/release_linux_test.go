@@ -120,7 +120,7 @@ func TestVerifyingAReleaseAsTheGuideSays(t *testing.T) {
 		output, err := cmd.CombinedOutput()
 		return string(output), err
 	}
-	// others returns a directory with the release in which one file is another.
+	// with returns a directory with the release in which one file is changed.
 	with := func(t *testing.T, name string, change func([]byte) []byte) string {
 		dir := t.TempDir()
 		for _, file := range append([]string{"SHA256SUMS", "SHA256SUMS.sigstore.json", "cosign.pub"}, r.files...) {
