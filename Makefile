@@ -20,9 +20,22 @@ FULL := _build/otelcol-hotspot
 SLIM := _build/otelcol-hotspot-slim
 STORES := _build/victoria-metrics _build/victoria-logs
 PROMETHEUS := _build/prometheus _build/promtool
+
+# A release: the same source gives the same files, wherever and whenever.
+ARCHES := amd64 arm64
+RELEASE := _build/release
+RELEASE_VERSION = $(or $(VERSION),$(shell sed -n 's/^  version: //p' builder-config.yaml))
+RELEASE_NAME = $(RELEASE)/otelcol-hotspot_$(RELEASE_VERSION)
+RELEASE_TOOL := go tool -modfile=tools/release/go.mod
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+BINARIES := $(ARCHES:%=_build/linux-%/otelcol-hotspot)
+PACKAGES = $(foreach kind,deb rpm,$(ARCHES:%=$(RELEASE_NAME)_linux_%.$(kind)))
+ARCHIVES = $(foreach kind,tar.gz cdx.json,$(ARCHES:%=$(RELEASE_NAME)_linux_%.$(kind)))
+IMAGE = $(RELEASE_NAME)_image.tar
+COSIGN := _build/cosign
 SOURCES := go.mod go.sum $(shell find bpf exporter internal receiver -name '*.o' -o -name '*.go' ! -name '*_test.go')
 BPF_C := $(wildcard bpf/*.[ch] bpf/testdata/*/*.[ch])
-GO_DIRS := $(wildcard *.go bench bpf deploy exporter internal receiver e2e testdata)
+GO_DIRS := $(wildcard *.go bench bpf deploy exporter internal packaging receiver e2e testdata tools)
 
 # The go:generate lines pin the version of clang: other versions give other
 # objects, and CI compares the committed ones with its own.
@@ -43,7 +56,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run top demo test build slim generate lint scenarios e2e kubernetes fleet pictures fuzz vulncheck race bench bench-hooks bench-go bench-smoke clean bpf-packages
+.PHONY: help run top demo test build slim packages image release sign test-release release-packages generate lint scenarios e2e kubernetes fleet pictures fuzz vulncheck race bench bench-hooks bench-go bench-smoke clean bpf-packages
 
 # help: list the targets
 help:
@@ -69,10 +82,10 @@ demo: $(FULL) $(STORES)
 test: $(if $(TEST_PACKAGES),$(PROMETHEUS))
 	$(if $(TEST_PACKAGES),$(call install,$(TEST_PACKAGES)))
 	@test "$$(id -u)" = 0 || echo 'Not root: tests that need the kernel are skipped. For all: sudo env PATH="$$PATH" make test'
-	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /scenarios$$)
+	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /packaging$$ -e /scenarios$$)
 	@# Not beside the others, whose load would be diagnosed as well.
 	go test -count=1 -timeout=20m ./internal/scenarios
-	go vet ./testdata/workload ./testdata/backend ./bpf/testdata/switches
+	go vet ./testdata/workload ./testdata/backend ./testdata/containerd ./bpf/testdata/switches
 
 # build: build the full distribution, _build/otelcol-hotspot (5 to 10 minutes the first time)
 build: $(FULL)
@@ -102,6 +115,75 @@ $(PROMETHEUS) &:
 	cd _build/debian && { apt-get download -q prometheus || { $(SUDO) apt-get update -q && apt-get download -q prometheus; }; }
 	dpkg-deb --fsys-tarfile _build/debian/prometheus_*.deb | tar -xmC _build --strip-components=3 ./usr/bin/prometheus ./usr/bin/promtool
 	@rm -r _build/debian
+
+# packages: build .deb and .rpm for amd64 and arm64, into _build/release
+packages: $(PACKAGES)
+
+# image: build the container image for both, an OCI layout in a tar file in _build/release
+image: $(IMAGE)
+
+# release: build a release, which is archives, packages, image, SBOMs and their checksums
+release: $(RELEASE)/SHA256SUMS
+
+# sign: sign a release, with the key that COSIGN_KEY names or as who you are (keyless)
+sign: $(RELEASE)/SHA256SUMS.sigstore.json
+
+# What ocb left when it built the distribution is built anew for each.
+$(BINARIES): _build/linux-%/otelcol-hotspot: $(FULL)
+	GOOS=linux GOARCH=$* go build -C _build/dist -trimpath -ldflags='-s -w -buildid=' -o $(abspath $@) .
+
+$(PACKAGES): $(RELEASE_NAME)_linux_%: $(BINARIES) $(wildcard packaging/*.* configs/*)
+	@mkdir -p $(RELEASE)
+	ARCH=$(basename $*) VERSION=$(RELEASE_VERSION) $(RELEASE_TOOL) nfpm package \
+		--config=packaging/nfpm.yaml --packager=$(subst .,,$(suffix $@)) --target=$@
+
+TAR := tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
+$(RELEASE_NAME)_linux_%.tar.gz: _build/linux-%/otelcol-hotspot LICENSE README.md $(wildcard configs/*) packaging/config.yaml
+	@mkdir -p $(RELEASE)
+	$(TAR) --transform='s|^|$(notdir $(@:.tar.gz=))/|' -c -C $(<D) $(<F) -C $(CURDIR)/packaging config.yaml \
+		-C $(CURDIR) LICENSE README.md configs | gzip -n >$@
+
+$(RELEASE_NAME)_linux_%.cdx.json: _build/linux-%/otelcol-hotspot
+	@mkdir -p $(RELEASE)
+	@# The SBOM has the checksum of the tool.
+	GOFLAGS='$(GOFLAGS) -trimpath' $(RELEASE_TOOL) cyclonedx-gomod bin -json -std -noserial -notimestamp -version=$(RELEASE_VERSION) -output=$@ $<
+
+$(IMAGE): $(BINARIES) packaging/config.yaml $(wildcard tools/release/image/*) tools/release/go.mod
+	@mkdir -p $(RELEASE)
+	@rm -rf _build/image-layout
+	go build -C tools/release -o $(abspath _build/image) ./image
+	_build/image -version=$(RELEASE_VERSION) -created=$(SOURCE_DATE_EPOCH) -config=packaging/config.yaml \
+		-o _build/image-layout $(foreach arch,$(ARCHES),$(arch)=_build/linux-$(arch)/otelcol-hotspot)
+	$(TAR) -cf $@ -C _build/image-layout .
+
+$(RELEASE)/SHA256SUMS: $(ARCHIVES) $(PACKAGES) $(IMAGE)
+	cd $(RELEASE) && sha256sum $(notdir $^) >$(@F)
+
+# With a key of one's own nothing is said to anybody; else the signature is in
+# Sigstore's public log.
+$(RELEASE)/SHA256SUMS.sigstore.json: $(RELEASE)/SHA256SUMS $(COSIGN)
+	$(COSIGN) sign-blob --yes --bundle=$@ $(if $(COSIGN_KEY),--key=$(COSIGN_KEY) --use-signing-config=false --tlog-upload=false) $<
+
+$(COSIGN): tools/cosign/go.mod
+	@mkdir -p _build
+	go build -trimpath -ldflags='-s -w' -modfile=$< -o $@ github.com/sigstore/cosign/v3/cmd/cosign
+
+# test-release: build a release, sign it with a key made here, verify, install and run it; as root
+test-release: release-packages $(COSIGN) _build/bookworm
+	@test -e _build/cosign.key || { cd _build && COSIGN_PASSWORD= ./cosign generate-key-pair; }
+	COSIGN_PASSWORD= $(MAKE) sign COSIGN_KEY=_build/cosign.key
+	cp _build/cosign.pub $(RELEASE)
+	PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_RELEASE=$(abspath $(RELEASE)) \
+		HOTSPOT_DEBIAN=$(abspath $(word 3,$^)) go test -count=1 -v -timeout=20m ./packaging
+
+release-packages:
+	$(call install,containerd mmdebstrap qemu-user-static rpm runc systemd)
+
+# A system for packages to be installed in.
+_build/bookworm: | release-packages
+	@rm -rf $@.new
+	mmdebstrap --variant=minbase --include=ca-certificates,systemd bookworm $@.new
+	@mv $@.new $@
 
 # generate: rebuild the BPF objects and what mdatagen makes of metadata.yaml
 generate: bpf-packages
@@ -200,7 +282,7 @@ bench-go:
 
 # bench-smoke: run them once, and count what is allocated for a thread: nothing may be
 bench-smoke:
-	go test -count=1 -p=1 -run=Allocat -bench=. -benchtime=1x $$(go list ./... | grep -v -e /bench$$ -e /bench/agents$$ -e /e2e$$ -e /scenarios$$)
+	go test -count=1 -p=1 -run=Allocat -bench=. -benchtime=1x $$(go list ./... | grep -v -e /bench$$ -e /bench/agents$$ -e /e2e$$ -e /packaging$$ -e /scenarios$$)
 
 # clean: remove what was built
 clean:
