@@ -3,6 +3,7 @@ package hotspotreceiver
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -23,7 +24,8 @@ var errSlowPipeline = errors.New("the pipeline has not taken the batches before"
 type delivery struct {
 	waiting chan func(context.Context)
 	log     *zap.Logger // names the signal
-	dropped int         // in a row
+	dropped int         // since it was last said
+	said    time.Time
 }
 
 func newDelivery(room int, log *zap.Logger) *delivery {
@@ -36,21 +38,21 @@ func (d *delivery) run(ctx context.Context) {
 	}
 }
 
-// offer leaves a batch to be sent, and tells whether there was room. It logs the
-// first of a row that found none, and the end of it.
+// How often it is said at most that a pipeline is slow: it may be for hours.
+const slowInterval = time.Minute
+
+// offer leaves a batch to be sent, and tells whether there was room.
 func (d *delivery) offer(send func(context.Context)) bool {
 	select {
 	case d.waiting <- send:
-		if d.dropped > 0 {
-			d.log.Info("The pipeline takes batches again", zap.Int("dropped", d.dropped))
-		}
-		d.dropped = 0
 		return true
 	default:
-		if d.dropped == 0 {
-			d.log.Warn("A slow pipeline: batches are dropped; metrics are in later sums, log records are lost", zap.Error(errSlowPipeline))
-		}
-		d.dropped++
-		return false
 	}
+	d.dropped++
+	if now := time.Now(); now.Sub(d.said) >= slowInterval {
+		d.log.Warn("Batches are dropped: metrics are in later sums, log records are lost",
+			zap.Int("dropped", d.dropped), zap.Error(errSlowPipeline))
+		d.dropped, d.said = 0, now
+	}
+	return false
 }

@@ -61,7 +61,8 @@ func TestAMetricsPipelineThatBlocksHoldsUpNothingElse(t *testing.T) {
 		require.Len(t, metricsTo.AllMetrics(), 1)
 		require.Greater(t, logsTo.LogRecordCount(), 10, "and so do the diagnoses: started, and repeated")
 		warnings := c.log.FilterLevelExact(zapcore.WarnLevel).All()
-		require.Len(t, warnings, 1, "said once")
+		require.LessOrEqual(t, len(warnings), 1+windows/60, "said once a minute")
+		require.NotEmpty(t, warnings)
 		require.Equal(t, "metrics", warnings[0].ContextMap()["signal"])
 
 		close(release)
@@ -79,7 +80,6 @@ func TestAMetricsPipelineThatBlocksHoldsUpNothingElse(t *testing.T) {
 			"the windows that were dropped are in the sum")
 		require.InDelta(t, 0.25, number(t, batches[len(batches)-1], busyPid, "process.cpu.utilization").DoubleValue(), 1e-9,
 			"a gauge is of its own window, and no other")
-		require.Len(t, c.log.FilterMessageSnippet("takes batches again").All(), 1)
 		require.NoError(t, metrics.Shutdown(t.Context()))
 		require.NoError(t, logs.Shutdown(t.Context()))
 	})
