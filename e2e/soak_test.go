@@ -112,9 +112,12 @@ service:
     logs: {receivers: [hotspot], exporters: [debug]}
 `)
 	ended := 0
-	for range inProportion(soakLength(t), 50, 8) {
+	for n := range inProportion(soakLength(t), 50, 8) {
 		c := launch(t, exec.Command(binary(t), "--config="+config))
-		time.Sleep(rand.N(3 * time.Second)) // the moment is what is tried
+		if n%2 == 0 {
+			c.await(t, "a start", func() bool { return strings.Contains(c.output.String(), "Everything is ready") })
+		}
+		time.Sleep(rand.N(2 * time.Second)) // the moment is what is tried
 		objects := bpfObjects(t, c.cmd.Process.Pid)
 		require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
 		select {

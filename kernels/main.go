@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -26,7 +27,7 @@ func main() {
 	limit := flag.Duration("limit", 20*time.Minute, "how long a guest may take")
 	short := flag.Bool("short", false, "leave out what takes long")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := matrix(ctx, flag.Args(), *limit, *short, *page); err != nil {
 		fmt.Fprintln(os.Stderr, "kernels:", err)
@@ -102,8 +103,9 @@ func (k kernel) test(ctx context.Context, into string, limit time.Duration, shor
 	var log bytes.Buffer
 	run.Stdout = io.MultiWriter(os.Stdout, &log)
 	run.Stderr = os.Stderr
-	// The tests are not left behind: they end with their parent.
-	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) }
+	// No guest is left behind, nor a test.
+	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	run.Cancel = func() error { return syscall.Kill(-run.Process.Pid, syscall.SIGTERM) }
 	began := time.Now()
 	ended := run.Run()
 	r.took = time.Since(began)
