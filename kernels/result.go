@@ -52,7 +52,7 @@ func (r result) why() string {
 	for i := len(r.output) - 1; i >= 0; i-- {
 		// As in "    file_test.go:12: the reason".
 		if _, text, ok := strings.Cut(r.output[i], "_test.go:"); ok {
-			_, text, _ = strings.Cut(text, ": ")
+			_, text, _ = strings.Cut(text, ":")
 			return strings.TrimSpace(text)
 		}
 	}

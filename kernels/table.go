@@ -28,7 +28,7 @@ func (r *row) leaveOutLong() error {
 			return err
 		}
 		for _, name := range names {
-			r.results[name] = result{action: "skip", output: []string{"_test.go: this is a short run"}}
+			r.results[name] = result{action: "skip", output: []string{"_test.go:0: this is a short run"}}
 		}
 	}
 	return nil
