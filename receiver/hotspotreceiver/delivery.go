@@ -3,18 +3,22 @@ package hotspotreceiver
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 )
 
 // How many batches wait for a pipeline that is slow. Sums are cumulative, so the
-// metrics of a window that is dropped are in the next; a log record is not, and
-// windows with any are few.
+// metrics of a window that is dropped are in the next; a log record is not.
 const (
 	metricsWaiting = 1
 	logsWaiting    = 64
 )
+
+// How many log records are held at most: on a crowded host one window has
+// thousands, of some KiB each. One batch is held whatever its size.
+const recordsHeld = 10_000
 
 var errSlowPipeline = errors.New("the pipeline has not taken the batches before")
 
@@ -22,19 +26,26 @@ var errSlowPipeline = errors.New("the pipeline has not taken the batches before"
 // one that is slow or blocks puts off no window. It ends when waiting is closed
 // and empty.
 type delivery struct {
-	waiting chan func(context.Context)
-	log     *zap.Logger // names the signal
-	dropped int         // since it was last said
+	waiting chan batch
+	held    atomic.Int64 // records of batches that wait or are on their way
+	log     *zap.Logger  // names the signal
+	dropped int          // since it was last said
 	said    time.Time
 }
 
+type batch struct {
+	records int // 0 for metrics
+	send    func(context.Context)
+}
+
 func newDelivery(room int, log *zap.Logger) *delivery {
-	return &delivery{waiting: make(chan func(context.Context), room), log: log}
+	return &delivery{waiting: make(chan batch, room), log: log}
 }
 
 func (d *delivery) run(ctx context.Context) {
-	for send := range d.waiting {
-		send(ctx)
+	for b := range d.waiting {
+		b.send(ctx)
+		d.held.Add(int64(-b.records))
 	}
 }
 
@@ -42,12 +53,15 @@ func (d *delivery) run(ctx context.Context) {
 const slowInterval = time.Minute
 
 // offer leaves a batch to be sent, and tells whether there was room.
-func (d *delivery) offer(send func(context.Context)) bool {
-	select {
-	case d.waiting <- send:
-		return true
-	default:
+func (d *delivery) offer(records int, send func(context.Context)) bool {
+	if held := d.held.Add(int64(records)); held == int64(records) || held <= recordsHeld {
+		select {
+		case d.waiting <- batch{records, send}:
+			return true
+		default:
+		}
 	}
+	d.held.Add(int64(-records))
 	d.dropped++
 	if now := time.Now(); now.Sub(d.said) >= slowInterval {
 		d.log.Warn("Batches are dropped: metrics are in later sums, log records are lost",

@@ -87,7 +87,7 @@ func TestADeliveryKeepsTheOrderAndNoMoreThanItHasRoomFor(t *testing.T) {
 	d := newDelivery(2, zap.NewNop())
 	var sent []int
 	for n := range 4 {
-		require.Equal(t, n < 2, d.offer(func(context.Context) { sent = append(sent, n) }))
+		require.Equal(t, n < 2, d.offer(0, func(context.Context) { sent = append(sent, n) }))
 	}
 	close(d.waiting)
 	d.run(t.Context())
@@ -126,4 +126,19 @@ func TestALogsPipelineThatBlocksLosesNothingBeforeItsRoomIsFull(t *testing.T) {
 		require.NoError(t, metrics.Shutdown(t.Context()))
 		require.NoError(t, logs.Shutdown(t.Context()))
 	})
+}
+
+func TestADeliveryHoldsOneBatchOfAnySizeAndElseSoManyRecords(t *testing.T) {
+	d := newDelivery(logsWaiting, zap.NewNop())
+	offer := func(records int) bool { return d.offer(records, func(context.Context) {}) }
+	require.True(t, offer(3*recordsHeld), "with nothing before it")
+	require.False(t, offer(1))
+	close(d.waiting)
+	d.run(t.Context())
+	require.Zero(t, d.held.Load())
+
+	d = newDelivery(logsWaiting, zap.NewNop())
+	require.True(t, offer(recordsHeld-1))
+	require.False(t, offer(2))
+	require.True(t, offer(1))
 }

@@ -168,7 +168,7 @@ func (w *watch) sendMetrics(ctx context.Context, whose identifier, snapshot *sam
 	w.telemetry.HotspotProcessesExported.Record(ctx, int64(processes))
 	w.telemetry.HotspotProcessesLeftOut.Record(ctx, int64(len(snapshot.Windows)-processes))
 	points := batch.DataPointCount()
-	if !w.metricsWay.offer(func(ctx context.Context) {
+	if !w.metricsWay.offer(0, func(ctx context.Context) {
 		ctx = w.obs.StartMetricsOp(ctx)
 		err := w.metricsTo.ConsumeMetrics(ctx, batch)
 		w.obs.EndMetricsOp(ctx, metadata.Type.String(), points, err)
@@ -183,7 +183,7 @@ func (w *watch) sendLogs(ctx context.Context, whose identifier, snapshot *sample
 	if records == 0 {
 		return
 	}
-	if !w.logsWay.offer(func(ctx context.Context) {
+	if !w.logsWay.offer(records, func(ctx context.Context) {
 		ctx = w.obs.StartLogsOp(ctx)
 		err := w.logsTo.ConsumeLogs(ctx, batch)
 		w.obs.EndLogsOp(ctx, metadata.Type.String(), records, err)
