@@ -56,7 +56,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run top demo test build slim packages image release sign test-release release-packages generate lint scenarios e2e kubernetes fleet pictures fuzz vulncheck race bench bench-hooks bench-go bench-smoke clean bpf-packages
+.PHONY: help run top demo test build slim packages image release sign test-release release-packages generate lint scenarios e2e kubernetes fleet pictures fuzz vulncheck race bench bench-hooks bench-go bench-smoke test-kernels soak clean bpf-packages
 
 # help: list the targets
 help:
@@ -209,11 +209,19 @@ scenarios:
 	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_SCENARIOS=full HOTSPOT_QUIET_HOST=$(HOTSPOT_QUIET_HOST) \
 		HOTSPOT_SCENARIOS_JSON=$(abspath _build/scenarios.json) go test -count=1 -v -timeout=3h ./internal/scenarios
 
+# test-kernels: test the BPF programs on Debian's kernels in an emulator and on this one, into docs/kernels.md (root; half an hour)
+# KERNELS="host 6.12-amd64" tests some, SHORT=1 leaves out what takes long; both leave the page alone.
+test-kernels:
+	$(call install,cpio $(if $(findstring -amd64,$(KERNELS)),qemu-system-x86) $(if $(findstring -arm64,$(KERNELS)),qemu-system-arm))
+	@go build -o _build/kernels/matrix ./kernels
+	_build/kernels/matrix $(if $(SHORT),-short) $(if $(SHORT)$(filter-out file,$(origin KERNELS)),,-o docs/kernels.md) $(KERNELS)
+KERNELS = host 6.12-amd64 6.1-amd64 6.12-arm64 6.1-arm64
+
 # e2e: test the full distribution from outside, with the stores it sends to and their pages
 e2e: $(FULL) $(STORES) $(PROMETHEUS)
 	$(call install,chromium fonts-dejavu-core)
 	@go build -o _build/demo ./deploy/demo
-	$(E2E) -v -timeout=20m ./e2e/...
+	$(E2E) -v -timeout=20m -skip='$(SOAKS)' ./e2e/...
 E2E = PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_BINARY=$(abspath $(FULL)) go test -count=1
 
 # kubernetes: test the manifests and the chart's values under deploy/kubernetes, and their collectors' configurations
@@ -223,6 +231,13 @@ kubernetes: $(FULL)
 # fleet: measure what 300 agents (or AGENTS=) cost a gateway, for docs/scale.md (root; 3 minutes)
 fleet: $(FULL)
 	HOTSPOT_FLEET=$(or $(AGENTS),300) $(E2E) -v -timeout=20m -run='^TestCostOfAGateway$$' ./e2e
+
+# soak: keep the full distribution under load, outages, reloads and signals (root; SOAK=10m, the default, or less)
+# For as long as it runs kernel.pid_max is 131072, if it is less.
+soak: $(FULL)
+	SOAK=$(SOAK) $(E2E) -v -timeout=60m -run='$(SOAKS)' ./e2e
+SOAK = 10m
+SOAKS = ^(TestSoak|TestSIGTERMAtAnyMoment)$$
 
 # pictures: take those of the documentation anew, of a real run; as root
 pictures: $(FULL) $(STORES) $(PROMETHEUS)

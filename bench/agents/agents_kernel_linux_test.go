@@ -55,7 +55,7 @@ func BenchmarkAgents(b *testing.B) {
 	for b.Loop() {
 		r := report{Machine: machineOf(b), Hooks: hooksFrom(b, os.Getenv("HOTSPOT_HOOKS"))}
 		began := time.Now()
-		allowManyTasks(b)
+		workload.AllowManyTasks(b)
 		r.ShortLived = measureShortLived(b, binary)
 		r.Growth = measureGrowth(b, binary)
 		var busy time.Duration

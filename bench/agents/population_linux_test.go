@@ -2,9 +2,7 @@ package agents
 
 import (
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -84,20 +82,4 @@ func threads(t testing.TB, pid int) int {
 	stat, err := process.Stat()
 	require.NoError(t, err)
 	return stat.NumThreads
-}
-
-// allowManyTasks raises the limit on process ids for as long as the benchmark
-// runs: the default of small machines, 32768, is less than the largest hosts have.
-func allowManyTasks(b *testing.B) {
-	b.Helper()
-	const file, enough = "/proc/sys/kernel/pid_max", 131_072
-	before, err := os.ReadFile(file)
-	require.NoError(b, err)
-	limit, err := strconv.Atoi(strings.TrimSpace(string(before)))
-	require.NoError(b, err)
-	if limit >= enough {
-		return
-	}
-	require.NoError(b, os.WriteFile(file, []byte(strconv.Itoa(enough)), 0o644))
-	b.Cleanup(func() { require.NoError(b, os.WriteFile(file, before, 0o644)) })
 }

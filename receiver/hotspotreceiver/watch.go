@@ -3,6 +3,7 @@ package hotspotreceiver
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component/componentstatus"
@@ -65,6 +66,8 @@ type watch struct {
 	metricsTo consumer.Metrics // nil without a metrics pipeline
 	logsTo    consumer.Logs    // nil without a logs pipeline
 
+	metricsWay, logsWay *delivery // of one run
+
 	own     *ownTelemetry
 	failing bool // the last pass failed
 }
@@ -92,8 +95,21 @@ func newWatch(config *Config, set receiver.Settings) (*watch, error) {
 	}, nil
 }
 
-// run takes windows until ctx ends; send is the context they are sent in.
+// run takes windows until ctx ends, and returns when all that waits is sent; send
+// is the context it is sent in.
 func (w *watch) run(ctx, send context.Context, see *eyes) {
+	w.metricsWay = newDelivery(metricsWaiting, w.log.With(zap.String("signal", "metrics")))
+	w.logsWay = newDelivery(logsWaiting, w.log.With(zap.String("signal", "logs")))
+	var sent sync.WaitGroup
+	sent.Go(func() { w.metricsWay.run(send) })
+	sent.Go(func() { w.logsWay.run(send) })
+	defer sent.Wait()
+	defer close(w.metricsWay.waiting)
+	defer close(w.logsWay.waiting)
+	w.loop(ctx, see)
+}
+
+func (w *watch) loop(ctx context.Context, see *eyes) {
 	w.metrics.chosen, w.logs.chosen = see.chosen, see.chosen
 	w.metrics.exitsUnseen, w.metrics.waitsUnseen = see.from.Exits == nil, see.from.Contention == nil
 	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows+1,
@@ -109,9 +125,9 @@ func (w *watch) run(ctx, send context.Context, see *eyes) {
 	}
 	ticker := time.NewTicker(w.config.CollectionInterval)
 	defer ticker.Stop()
-	// A tick that came during a long send is ready as well when ctx ends.
+	// A tick that came during a long pass is ready as well when ctx ends.
 	for ctx.Err() == nil {
-		w.collect(send, see, samples, engine)
+		w.collect(ctx, see, samples, engine)
 		select {
 		case <-ctx.Done():
 			return
@@ -120,7 +136,7 @@ func (w *watch) run(ctx, send context.Context, see *eyes) {
 	}
 }
 
-// collect takes one window and sends what there is to say of it.
+// collect takes one window and leaves what there is to say of it to be sent.
 func (w *watch) collect(ctx context.Context, see *eyes, samples *sampler.Sampler, engine *diagnosis.Engine) {
 	began := time.Now()
 	snapshot, err := samples.Sample()
@@ -154,9 +170,13 @@ func (w *watch) sendMetrics(ctx context.Context, whose identifier, snapshot *sam
 	w.telemetry.HotspotProcessesExported.Record(ctx, int64(processes))
 	w.telemetry.HotspotProcessesLeftOut.Record(ctx, int64(len(snapshot.Windows)-processes))
 	points := batch.DataPointCount()
-	ctx = w.obs.StartMetricsOp(ctx)
-	err := w.metricsTo.ConsumeMetrics(ctx, batch)
-	w.obs.EndMetricsOp(ctx, metadata.Type.String(), points, err)
+	if !w.metricsWay.offer(0, func(ctx context.Context) {
+		ctx = w.obs.StartMetricsOp(ctx)
+		err := w.metricsTo.ConsumeMetrics(ctx, batch)
+		w.obs.EndMetricsOp(ctx, metadata.Type.String(), points, err)
+	}) {
+		w.obs.EndMetricsOp(w.obs.StartMetricsOp(ctx), metadata.Type.String(), points, errSlowPipeline)
+	}
 }
 
 func (w *watch) sendLogs(ctx context.Context, whose identifier, snapshot *sampler.Snapshot, events []diagnosis.Event) {
@@ -165,9 +185,13 @@ func (w *watch) sendLogs(ctx context.Context, whose identifier, snapshot *sample
 	if records == 0 {
 		return
 	}
-	ctx = w.obs.StartLogsOp(ctx)
-	err := w.logsTo.ConsumeLogs(ctx, batch)
-	w.obs.EndLogsOp(ctx, metadata.Type.String(), records, err)
+	if !w.logsWay.offer(records, func(ctx context.Context) {
+		ctx = w.obs.StartLogsOp(ctx)
+		err := w.logsTo.ConsumeLogs(ctx, batch)
+		w.obs.EndLogsOp(ctx, metadata.Type.String(), records, err)
+	}) {
+		w.obs.EndLogsOp(w.obs.StartLogsOp(ctx), metadata.Type.String(), records, errSlowPipeline)
+	}
 }
 
 // failed counts every pass that fails and logs the first in a row.
