@@ -56,7 +56,7 @@ endef
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run top demo test build slim packages image release sign test-release release-packages generate lint scenarios e2e kubernetes fleet pictures fuzz vulncheck race bench bench-hooks bench-go bench-smoke test-kernels soak clean bpf-packages
+.PHONY: help run top demo test build slim packages image release sign test-release test-packages release-packages generate lint scenarios e2e kubernetes fleet pictures fuzz vulncheck race bench bench-hooks bench-go bench-smoke test-kernels soak clean bpf-packages
 
 # help: list the targets
 help:
@@ -137,7 +137,7 @@ $(PACKAGES): $(RELEASE_NAME)_linux_%: $(BINARIES) $(wildcard packaging/*.* confi
 	ARCH=$(basename $*) VERSION=$(RELEASE_VERSION) $(RELEASE_TOOL) nfpm package \
 		--config=packaging/nfpm.yaml --packager=$(subst .,,$(suffix $@)) --target=$@
 
-TAR := tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
+TAR := tar --dereference --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
 $(RELEASE_NAME)_linux_%.tar.gz: _build/linux-%/otelcol-hotspot LICENSE README.md $(wildcard configs/*) packaging/config.yaml
 	@mkdir -p $(RELEASE)
 	$(TAR) --transform='s|^|$(notdir $(@:.tar.gz=))/|' -c -C $(<D) $(<F) -C $(CURDIR)/packaging config.yaml \
@@ -173,8 +173,14 @@ test-release: release-packages $(COSIGN) _build/bookworm
 	@test -e _build/cosign.key || { cd _build && COSIGN_PASSWORD= ./cosign generate-key-pair; }
 	COSIGN_PASSWORD= $(MAKE) sign COSIGN_KEY=_build/cosign.key
 	cp _build/cosign.pub $(RELEASE)
-	PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_RELEASE=$(abspath $(RELEASE)) \
-		HOTSPOT_DEBIAN=$(abspath $(word 3,$^)) go test -count=1 -v -timeout=20m ./packaging
+	$(PACKAGING) ./packaging
+
+# test-packages: the part of it for this architecture, without signatures; as root
+test-packages: release-packages _build/bookworm
+	$(MAKE) release ARCHES=$(shell go env GOARCH)
+	$(PACKAGING) -run='^(TestTheDebianPackage|TestTheRPMPackage|TestTheUnitIsHardened|TestTheImage|TestTheSameSourceGivesTheSameRelease)$$' ./packaging
+PACKAGING = PATH=$(abspath _build):$$PATH HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_RELEASE=$(abspath $(RELEASE)) \
+	HOTSPOT_DEBIAN=$(abspath _build/bookworm) go test -count=1 -v -timeout=20m
 
 release-packages:
 	$(call install,containerd mmdebstrap qemu-user-static rpm runc systemd)
