@@ -72,7 +72,15 @@ func newCrowdedWatch(t testing.TB, processes int, edit func(*Config)) (collect f
 	w.metrics.chosen, w.logs.chosen = see.chosen, see.chosen
 	samples := sampler.New(see.from, w.config.Diagnosis.OOMRisk.Windows+1)
 	engine := diagnosis.New(w.config.Diagnosis)
-	collect = func() { w.collect(context.Background(), see, samples, engine) }
+	w.metricsWay, w.logsWay = newDelivery(metricsWaiting, w.log), newDelivery(logsWaiting, w.log)
+	collect = func() {
+		w.collect(context.Background(), see, samples, engine)
+		for _, way := range []*delivery{w.metricsWay, w.logsWay} {
+			for len(way.waiting) > 0 {
+				(<-way.waiting).send(context.Background())
+			}
+		}
+	}
 	for range 10 {
 		collect()
 	}
