@@ -16,7 +16,10 @@ func leak(base, bytesPerSecond int, collect time.Duration) error {
 		if err != nil {
 			return err
 		}
-		touch(memory)
+		// Quickly: filled over some windows it would look like a leak itself.
+		if err := populate(memory); err != nil {
+			return err
+		}
 	}
 	if err := ready(); err != nil {
 		return err
