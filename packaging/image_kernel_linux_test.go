@@ -25,7 +25,7 @@ func TestTheImage(t *testing.T) {
 	output, err := d.Ctr("images", "import", "--all-platforms", r.image())
 	require.NoError(t, err, output)
 	image := "ghcr.io/hotspot-otel/otelcol-hotspot:" + r.version
-	for _, architecture := range architectures {
+	for _, architecture := range r.architectures() {
 		root := filepath.Join(t.TempDir(), "root")
 		require.NoError(t, os.Mkdir(root, 0o700))
 		output, err := d.Ctr("images", "mount", "--platform=linux/"+architecture, image, root)

@@ -13,7 +13,7 @@ import (
 // The root is Debian's: what rpm does to it, and its scripts, is the same.
 func TestTheRPMPackage(t *testing.T) {
 	r := released(t)
-	for _, architecture := range architectures {
+	for _, architecture := range r.architectures() {
 		listed := query(t, r.path(architecture, ".rpm"), "[%{FILEFLAGS:fflags} %{FILEMODES:perms} %{FILEUSERNAME} %{FILEGROUPNAME} %{FILENAMES}\n]")
 		require.Contains(t, listed, "cn -rw-r----- root otelcol-hotspot "+config+"\n", "a configuration that is not replaced")
 		require.Contains(t, listed, " -rwxr-xr-x root root /usr/bin/otelcol-hotspot\n")
