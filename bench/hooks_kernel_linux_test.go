@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // the rounds. Many short ones, since the speed of a guest changes from one second
 // to the next. A host that is busy with other things takes longer.
 const (
-	rounds = 151
+	rounds = 41
 	span   = 60 * time.Millisecond
 	// warmUp is for the hook's caches, and for what loading it left to be done.
 	warmUp = 30 * time.Millisecond

@@ -51,6 +51,10 @@ type Reader struct {
 // enough: a diagnosis of one that has exited may end later.
 const remembered = 3
 
+// Every so many passes it is looked who is to be forgotten: at all that are known,
+// which with ten thousand processes would be a tenth of what a pass costs.
+const lookEvery = 8
+
 type entry struct {
 	Identity
 	cgroup, cpu, memory uint64 // the control groups it is in
@@ -180,6 +184,9 @@ func (r *Reader) Owner(p sampler.Process) string {
 func (r *Reader) EndPass() {
 	r.pass++
 	r.users.look = true
+	if r.pass%lookEvery != 0 {
+		return
+	}
 	for id, e := range r.known {
 		if e.pass+remembered <= r.pass {
 			delete(r.known, id)
