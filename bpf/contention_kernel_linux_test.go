@@ -119,8 +119,9 @@ func TestPairsThatFindNoRoomAreCounted(t *testing.T) {
 		// Waits of less than MinWait are left out, of which Go's runtime has some.
 		require.LessOrEqual(t, total, now-waited[p.Pid()])
 		require.InEpsilon(t, now-waited[p.Pid()], total, 0.15, "what a victim waited does not need a pair")
+		// Less than 1 % is unattributed on a host; an emulated guest once had 1.03 %.
 		parts := v.Others + v.Self + v.Idle + v.Cut
-		require.InEpsilon(t, v.Total, parts, 0.01)
+		require.InEpsilon(t, v.Total, parts, 0.03)
 	}
 
 	t.Run("and how much they were", func(t *testing.T) {
