@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -220,9 +221,8 @@ func TestTheBinaryOfARelease(t *testing.T) {
 
 var emulator = map[string]string{"amd64": "qemu-x86_64-static", "arm64": "qemu-aarch64-static"}
 
-func setting(key, value string) (s struct{ Key, Value string }) {
-	s.Key, s.Value = key, value
-	return s
+func setting(key, value string) debug.BuildSetting {
+	return debug.BuildSetting{Key: key, Value: value}
 }
 
 // checkSBOM compares the SBOM with what the linker wrote down.
