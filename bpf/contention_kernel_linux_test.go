@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -81,6 +82,10 @@ func (b *books) others() (sum uint64) {
 // Each of a dozen loops on one CPU waits for all the others.
 func TestPairsThatFindNoRoomAreCounted(t *testing.T) {
 	const loops, room = 12, 64
+	unattributed := 0.01 // at most
+	if os.Getenv("HOTSPOT_EMULATED") != "" {
+		unattributed = 0.03 // one guest had 1.03 %
+	}
 	c := openContention(t, room)
 	cpu := fmt.Sprintf("-cpu=%d", anyCPU(t))
 	var all []*workload.Process
@@ -119,9 +124,8 @@ func TestPairsThatFindNoRoomAreCounted(t *testing.T) {
 		// Waits of less than MinWait are left out, of which Go's runtime has some.
 		require.LessOrEqual(t, total, now-waited[p.Pid()])
 		require.InEpsilon(t, now-waited[p.Pid()], total, 0.15, "what a victim waited does not need a pair")
-		// Less than 1 % is unattributed on a host; an emulated guest once had 1.03 %.
 		parts := v.Others + v.Self + v.Idle + v.Cut
-		require.InEpsilon(t, v.Total, parts, 0.03)
+		require.InEpsilon(t, v.Total, parts, unattributed)
 	}
 
 	t.Run("and how much they were", func(t *testing.T) {
