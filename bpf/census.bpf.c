@@ -4,7 +4,7 @@
 /*
  * Census: one record of every thread, read from the kernel's own books.
  * Runs once an interval, in the reader's context, with the thread held by the
- * iterator; 0.2 to 0.8 us a thread. May run twice for the same thread (the
+ * iterator; 0.1 to 0.8 us a thread. May run twice for the same thread (the
  * kernel calls it again when its buffer was full), so what it leaves behind, the
  * record and the mark of a wait, is only ever replaced.
  */
@@ -14,13 +14,24 @@ char LICENSE[] SEC("license") = "GPL";
 
 #define QUOTA_LEVELS 8 /* of control groups that are looked at for a quota */
 
-/*
- * One thread. Times in ns, all sums since the thread began. Unlike everything
- * else, run_delay dies with the thread: signal_struct has no sum of it.
- */
+/* One thread, and what of it follows: struct activity, then struct process. */
 struct thread {
-	__u64 start; /* since boot */
+	__u64 start; /* since boot, ns */
 	__u64 process_start; /* the thread group leader's */
+	__u32 tid;
+	__u32 pid; /* the process: the kernel's tgid */
+	__u32 flags; /* PF_* */
+	__u16 has_activity;
+	__u16 has_process;
+};
+
+/*
+ * What a thread has done. Follows if it may have changed since the last pass:
+ * most threads of most hosts sleep through a window. Times in ns, all sums since
+ * the thread began. Unlike everything else, run_delay dies with the thread:
+ * signal_struct has no sum of it.
+ */
+struct activity {
 	__u64 cpu; /* on a CPU; up to one tick behind while it runs */
 	__u64 user; /* user and system: by the tick, only their */
 	__u64 system; /* ratio is of use */
@@ -28,21 +39,14 @@ struct thread {
 	__u64 waiting; /* and the one in progress */
 	__u64 queued; /* when that began, in the clock of cpu_id's run queue */
 	__u64 running_since; /* when the one that has its CPU came there, 0: unknown */
-	__u64 blkio_delay;
-	__u64 memory_delay;
 	__u64 minor_faults;
 	__u64 major_faults;
 	__u64 voluntary; /* context switches */
 	__u64 involuntary;
-	__u32 tid;
-	__u32 pid; /* the process: the kernel's tgid */
-	__u32 flags; /* PF_* */
-	__u32 has_process; /* struct process follows */
 	__u32 cpu_id; /* where it runs or waits */
 	__u32 marked; /* the wait in progress is the reader's to charge */
 	__u32 running; /* the process that has its CPU meanwhile, 0: idle */
 	__u32 unused;
-	__u8 comm[TASK_COMM_LEN]; /* ends with a NUL */
 };
 
 /*
@@ -58,8 +62,6 @@ struct process {
 	__u64 dead_major_faults;
 	__u64 dead_voluntary;
 	__u64 dead_involuntary;
-	__u64 children_user; /* of reaped children and theirs, ns */
-	__u64 children_system;
 	__u64 file_pages; /* resident, by kind */
 	__u64 anon_pages;
 	__u64 shmem_pages;
@@ -73,7 +75,38 @@ struct process {
 	__u64 exec_id; /* changes with every exec */
 	__u32 parent;
 	__u32 threads;
+	__u8 comm[TASK_COMM_LEN]; /* of the thread it follows; ends with a NUL */
 };
+
+/* The pass that is being made, as the reader says. */
+struct pass {
+	__u64 number; /* goes up */
+	__u64 began; /* CLOCK_MONOTONIC, ns */
+	__u64 whole; /* every thread is to bring its activity */
+};
+
+struct pass this_pass = {};
+
+/*
+ * A moment before a pass began, by the clock in which a CPU's tasks are told how
+ * long they ran: of this pass, and of the one before.
+ */
+struct moment {
+	__u64 pass;
+	__u64 now;
+	__u64 before;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* the loader makes it one a CPU */
+	__type(key, __u32);
+	__type(value, struct moment);
+} moments SEC(".maps");
+
+/* By how much a moment is put earlier: a task that leaves its CPU is still being
+ * counted a little after its time is, and two clocks are compared. */
+#define MARGIN 10000000 /* ns */
 
 /*
  * Up to when the wait in progress of a thread is charged: by the reader, who has
@@ -95,20 +128,53 @@ struct {
  * program. */
 __u64 mark_wait = ~0ULL;
 
-struct record {
-	struct thread thread;
-	struct process process;
-};
-
 /* Types reach Go through BTF, which holds only what a symbol refers to. */
 const struct thread *thread_type __attribute__((unused));
+const struct activity *activity_type __attribute__((unused));
 const struct process *process_type __attribute__((unused));
+
+/*
+ * Whether the thread sleeps and has since before the last pass began. What a task
+ * uses is charged up to when it leaves the CPU, exec_start; the clock that is in
+ * may be anywhere behind this program's, but on one CPU it only goes forward.
+ */
+static __always_inline bool sleeps_on(const struct task_struct *t)
+{
+	const struct rq *rq = task_rq(t);
+	struct moment *m;
+	__u64 passed;
+	__u32 cpu;
+
+	if (!rq || t->on_rq)
+		return false;
+	cpu = rq->cpu;
+	m = bpf_map_lookup_elem(&moments, &cpu);
+	if (!m)
+		return false;
+	if (m->pass != this_pass.number) {
+		passed = bpf_ktime_get_ns() - this_pass.began + MARGIN;
+		m->pass = this_pass.number;
+		m->before = m->now;
+		m->now = rq->clock_task > passed ? rq->clock_task - passed : 0;
+	}
+	/* 0: it has not run yet. */
+	return !this_pass.whole && t->se.exec_start &&
+	       t->se.exec_start < m->before;
+}
 
 static __always_inline void read_thread(struct thread *r,
 					const struct task_struct *t)
 {
 	r->start = t->start_boottime;
 	r->process_start = t->group_leader->start_boottime;
+	r->tid = t->pid;
+	r->pid = t->tgid;
+	r->flags = t->flags;
+}
+
+static __always_inline void read_activity(struct activity *r,
+					  const struct task_struct *t)
+{
 	r->cpu = t->se.sum_exec_runtime;
 	r->user = t->utime;
 	r->system = t->stime;
@@ -116,16 +182,10 @@ static __always_inline void read_thread(struct thread *r,
 	r->waiting = task_waiting(t);
 	r->queued = r->waiting ? task_queued(t) : 0;
 	r->cpu_id = task_cpu(t);
-	r->blkio_delay = task_blkio_delay(t);
-	r->memory_delay = task_memory_delay(t);
 	r->minor_faults = t->min_flt;
 	r->major_faults = t->maj_flt;
 	r->voluntary = t->nvcsw;
 	r->involuntary = t->nivcsw;
-	r->tid = t->pid;
-	r->pid = t->tgid;
-	r->flags = t->flags;
-	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm), t->comm);
 }
 
 /* A quota holds for the cgroup and all below: what throttles the task is the
@@ -168,8 +228,6 @@ static __always_inline void read_process(struct process *r,
 	r->dead_major_faults = s->maj_flt;
 	r->dead_voluntary = s->nvcsw;
 	r->dead_involuntary = s->nivcsw;
-	r->children_user = s->cutime;
-	r->children_system = s->cstime;
 	r->threads = s->nr_threads;
 	r->parent = t->real_parent->tgid;
 	r->exec_id = task_exec_id(t);
@@ -183,17 +241,17 @@ static __always_inline void read_process(struct process *r,
 	r->cpu_cgroup = css_cgroup(task_css(t, cpu_cgrp_id));
 	r->memory_cgroup = css_cgroup(task_css(t, memory_cgrp_id));
 	read_quota(r, t);
+	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm), t->comm);
 }
 
 /* Tells the contention program what of the wait is charged. Without room it
  * will charge all of it again: the mark says so in the record. */
-static __always_inline void mark(struct thread *r)
+static __always_inline void mark(struct activity *r, __u32 tid)
 {
 	struct mark m = {
 		.queued = r->queued,
 		.until = r->queued + r->waiting,
 	};
-	__u32 tid = r->tid;
 
 	if (r->waiting < mark_wait)
 		return;
@@ -201,7 +259,7 @@ static __always_inline void mark(struct thread *r)
 }
 
 /* Who has the CPU that a thread waits for. */
-static __always_inline void read_running(struct thread *r,
+static __always_inline void read_running(struct activity *r,
 					 const struct task_struct *t)
 {
 	const struct rq *rq = task_rq(t);
@@ -217,22 +275,31 @@ SEC("iter/task")
 int census(struct bpf_iter__task *ctx)
 {
 	const struct task_struct *t = ctx->task;
-	struct record r = {};
-	__u32 size;
+	struct seq_file *seq = ctx->meta->seq;
+	struct thread thread = {};
 
 	if (!t)
 		return 0;
-	read_thread(&r.thread, t);
-	mark(&r.thread);
-	if (r.thread.marked)
-		read_running(&r.thread, t);
-	r.thread.has_process = t->pid == t->tgid ||
-			       (t->mm && !t->group_leader->mm);
-	if (r.thread.has_process)
-		read_process(&r.process, t);
-	size = r.thread.has_process ? sizeof(r) : sizeof(r.thread);
-	/* On a full buffer the kernel drops the record and runs us again: then
-	 * the mark is moved on with it. */
-	bpf_seq_write(ctx->meta->seq, &r, size);
+	read_thread(&thread, t);
+	thread.has_activity = !sleeps_on(t);
+	thread.has_process = t->pid == t->tgid || (t->mm && !t->group_leader->mm);
+	/* When the buffer is full the kernel drops all of this and runs us again:
+	 * then the mark is moved on with it. */
+	bpf_seq_write(seq, &thread, sizeof(thread));
+	if (thread.has_activity) {
+		struct activity activity = {};
+
+		read_activity(&activity, t);
+		mark(&activity, thread.tid);
+		if (activity.marked)
+			read_running(&activity, t);
+		bpf_seq_write(seq, &activity, sizeof(activity));
+	}
+	if (thread.has_process) {
+		struct process process = {};
+
+		read_process(&process, t);
+		bpf_seq_write(seq, &process, sizeof(process));
+	}
 	return 0;
 }

@@ -13,6 +13,32 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type censusActivity struct {
+	_            structs.HostLayout
+	Cpu          uint64
+	User         uint64
+	System       uint64
+	RunDelay     uint64
+	Waiting      uint64
+	Queued       uint64
+	RunningSince uint64
+	MinorFaults  uint64
+	MajorFaults  uint64
+	Voluntary    uint64
+	Involuntary  uint64
+	CpuId        uint32
+	Marked       uint32
+	Running      uint32
+	Unused       uint32
+}
+
+type censusPass struct {
+	_      structs.HostLayout
+	Number uint64
+	Began  uint64
+	Whole  uint64
+}
+
 type censusProcess struct {
 	_               structs.HostLayout
 	DeadCpu         uint64
@@ -22,8 +48,6 @@ type censusProcess struct {
 	DeadMajorFaults uint64
 	DeadVoluntary   uint64
 	DeadInvoluntary uint64
-	ChildrenUser    uint64
-	ChildrenSystem  uint64
 	FilePages       uint64
 	AnonPages       uint64
 	ShmemPages      uint64
@@ -37,45 +61,32 @@ type censusProcess struct {
 	ExecId          uint64
 	Parent          uint32
 	Threads         uint32
+	Comm            [16]uint8
 }
 
 type censusThread struct {
 	_            structs.HostLayout
 	Start        uint64
 	ProcessStart uint64
-	Cpu          uint64
-	User         uint64
-	System       uint64
-	RunDelay     uint64
-	Waiting      uint64
-	Queued       uint64
-	RunningSince uint64
-	BlkioDelay   uint64
-	MemoryDelay  uint64
-	MinorFaults  uint64
-	MajorFaults  uint64
-	Voluntary    uint64
-	Involuntary  uint64
 	Tid          uint32
 	Pid          uint32
 	Flags        uint32
-	HasProcess   uint32
-	CpuId        uint32
-	Marked       uint32
-	Running      uint32
-	Unused       uint32
-	Comm         [16]uint8
+	HasActivity  uint16
+	HasProcess   uint16
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	censusMapMarks       = "marks"
-	censusProgCensus     = "census"
-	censusVarMarkWait    = "mark_wait"
-	censusVarProcessType = "process_type"
-	censusVarThreadType  = "thread_type"
+	censusMapMarks        = "marks"
+	censusMapMoments      = "moments"
+	censusProgCensus      = "census"
+	censusVarActivityType = "activity_type"
+	censusVarMarkWait     = "mark_wait"
+	censusVarProcessType  = "process_type"
+	censusVarThisPass     = "this_pass"
+	censusVarThreadType   = "thread_type"
 )
 
 // loadCensus returns the embedded CollectionSpec for census.
@@ -127,16 +138,19 @@ type censusProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type censusMapSpecs struct {
-	Marks *ebpf.MapSpec `ebpf:"marks"`
+	Marks   *ebpf.MapSpec `ebpf:"marks"`
+	Moments *ebpf.MapSpec `ebpf:"moments"`
 }
 
 // censusVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type censusVariableSpecs struct {
-	MarkWait    *ebpf.VariableSpec `ebpf:"mark_wait"`
-	ProcessType *ebpf.VariableSpec `ebpf:"process_type"`
-	ThreadType  *ebpf.VariableSpec `ebpf:"thread_type"`
+	ActivityType *ebpf.VariableSpec `ebpf:"activity_type"`
+	MarkWait     *ebpf.VariableSpec `ebpf:"mark_wait"`
+	ProcessType  *ebpf.VariableSpec `ebpf:"process_type"`
+	ThisPass     *ebpf.VariableSpec `ebpf:"this_pass"`
+	ThreadType   *ebpf.VariableSpec `ebpf:"thread_type"`
 }
 
 // censusObjects contains all objects after they have been loaded into the kernel.
@@ -159,12 +173,14 @@ func (o *censusObjects) Close() error {
 //
 // It can be passed to loadCensusObjects or ebpf.CollectionSpec.LoadAndAssign.
 type censusMaps struct {
-	Marks *ebpf.Map `ebpf:"marks"`
+	Marks   *ebpf.Map `ebpf:"marks"`
+	Moments *ebpf.Map `ebpf:"moments"`
 }
 
 func (m *censusMaps) Close() error {
 	return _CensusClose(
 		m.Marks,
+		m.Moments,
 	)
 }
 
@@ -172,9 +188,11 @@ func (m *censusMaps) Close() error {
 //
 // It can be passed to loadCensusObjects or ebpf.CollectionSpec.LoadAndAssign.
 type censusVariables struct {
-	MarkWait    *ebpf.Variable `ebpf:"mark_wait"`
-	ProcessType *ebpf.Variable `ebpf:"process_type"`
-	ThreadType  *ebpf.Variable `ebpf:"thread_type"`
+	ActivityType *ebpf.Variable `ebpf:"activity_type"`
+	MarkWait     *ebpf.Variable `ebpf:"mark_wait"`
+	ProcessType  *ebpf.Variable `ebpf:"process_type"`
+	ThisPass     *ebpf.Variable `ebpf:"this_pass"`
+	ThreadType   *ebpf.Variable `ebpf:"thread_type"`
 }
 
 // censusPrograms contains all programs after they have been loaded into the kernel.

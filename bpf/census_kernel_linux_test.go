@@ -38,24 +38,30 @@ func open(t testing.TB) *Census {
 	return census
 }
 
-// account is what one pass said of one process.
+// reading is what one pass said of one thread.
+type reading struct {
+	Thread
+	Activity
+}
+
+// account is what it said of one process.
 type account struct {
-	threads []Thread
+	threads []reading
 	Process
 	records int // of the process
 }
 
-func (a *account) leader() Thread {
+func (a *account) leader() reading {
 	for _, thread := range a.threads {
 		if thread.Tid == thread.Pid {
 			return thread
 		}
 	}
-	return Thread{}
+	return reading{}
 }
 
 // total adds up one counter over the living threads.
-func (a *account) total(counter func(*Thread) uint64) uint64 {
+func (a *account) total(counter func(*reading) uint64) uint64 {
 	var sum uint64
 	for i := range a.threads {
 		sum += counter(&a.threads[i])
@@ -64,23 +70,23 @@ func (a *account) total(counter func(*Thread) uint64) uint64 {
 }
 
 func (a *account) minorFaults() uint64 {
-	return a.DeadMinorFaults + a.total(func(t *Thread) uint64 { return t.MinorFaults })
+	return a.DeadMinorFaults + a.total(func(t *reading) uint64 { return t.MinorFaults })
 }
 
 func (a *account) majorFaults() uint64 {
-	return a.DeadMajorFaults + a.total(func(t *Thread) uint64 { return t.MajorFaults })
+	return a.DeadMajorFaults + a.total(func(t *reading) uint64 { return t.MajorFaults })
 }
 
 func (a *account) voluntary() uint64 {
-	return a.DeadVoluntary + a.total(func(t *Thread) uint64 { return t.Voluntary })
+	return a.DeadVoluntary + a.total(func(t *reading) uint64 { return t.Voluntary })
 }
 
 func (a *account) involuntary() uint64 {
-	return a.DeadInvoluntary + a.total(func(t *Thread) uint64 { return t.Involuntary })
+	return a.DeadInvoluntary + a.total(func(t *reading) uint64 { return t.Involuntary })
 }
 
 func (a *account) cpu() uint64 {
-	return a.DeadCpu + a.total(func(t *Thread) uint64 { return t.Cpu })
+	return a.DeadCpu + a.total(func(t *reading) uint64 { return t.Cpu })
 }
 
 func (a *account) residentPages() uint64 { return a.FilePages + a.AnonPages + a.ShmemPages }
@@ -89,11 +95,13 @@ func (a *account) residentPages() uint64 { return a.FilePages + a.AnonPages + a.
 func take(t testing.TB, census *Census, pid int) account {
 	t.Helper()
 	var a account
-	require.NoError(t, census.Read(func(thread *Thread, process *Process) {
+	census.Whole()
+	require.NoError(t, census.Read(func(thread *Thread, activity *Activity, process *Process) {
 		if int(thread.Pid) != pid {
 			return
 		}
-		a.threads = append(a.threads, *thread)
+		require.NotNil(t, activity)
+		a.threads = append(a.threads, reading{*thread, *activity})
 		if process != nil {
 			a.Process = *process
 			a.records++
@@ -257,8 +265,8 @@ func TestCensusTellsWhoAProcessIs(t *testing.T) {
 	leader := got.leader()
 	status := status(t, child.Path(""))
 
-	require.Equal(t, "who is it", commOf(leader))
-	require.Equal(t, status["Name"], commOf(leader))
+	require.Equal(t, "who is it", commOf(got.Process))
+	require.Equal(t, status["Name"], commOf(got.Process))
 	require.Equal(t, status["Threads"], strconv.Itoa(int(got.Threads)))
 	require.Equal(t, status["PPid"], strconv.Itoa(int(got.Parent)))
 	require.EqualValues(t, os.Getpid(), got.Parent)
@@ -283,7 +291,7 @@ func TestEveryThreadOfTheHostIsInThePass(t *testing.T) {
 	census := open(t)
 	parent := workload.Start(t, "sleepers", strconv.Itoa(processes))
 	seen := map[uint32]int{}
-	require.NoError(t, census.Read(func(_ *Thread, process *Process) {
+	require.NoError(t, census.Read(func(_ *Thread, _ *Activity, process *Process) {
 		if process != nil {
 			seen[process.Parent]++
 		}
@@ -300,7 +308,7 @@ func TestAProcessThatExitedIsInTheCensusUntilItIsReaped(t *testing.T) {
 	require.Len(t, got.threads, 1)
 	require.Zero(t, got.residentPages())
 	requireUsage(t, child.Reap(), got)
-	require.NoError(t, census.Read(func(thread *Thread, _ *Process) {
+	require.NoError(t, census.Read(func(thread *Thread, _ *Activity, _ *Process) {
 		require.NotEqual(t, child.Pid(), int(thread.Pid), "reaped, but still in the census")
 	}))
 }
@@ -339,10 +347,10 @@ func TestAClosedCensusLeavesNothingOpen(t *testing.T) {
 	census, err := OpenCensus()
 	require.NoError(t, err)
 	require.Greater(t, len(bpfDescriptors(t)), len(before))
-	require.NoError(t, census.Read(func(*Thread, *Process) {}))
+	require.NoError(t, census.Read(func(*Thread, *Activity, *Process) {}))
 	require.NoError(t, census.Close())
 	require.Equal(t, before, bpfDescriptors(t))
-	require.Error(t, census.Read(func(*Thread, *Process) {}))
+	require.Error(t, census.Read(func(*Thread, *Activity, *Process) {}))
 }
 
 func bpfDescriptors(t *testing.T) []string {
@@ -360,14 +368,14 @@ func bpfDescriptors(t *testing.T) []string {
 	return found
 }
 
-func leaderOf(t testing.TB, census *Census, child *workload.Process) Thread {
+func leaderOf(t testing.TB, census *Census, child *workload.Process) reading {
 	t.Helper()
 	a := take(t, census, child.Pid())
 	return a.leader()
 }
 
-func commOf(thread Thread) string {
-	name, _, _ := bytes.Cut(thread.Comm[:], []byte{0})
+func commOf(process Process) string {
+	name, _, _ := bytes.Cut(process.Comm[:], []byte{0})
 	return string(name)
 }
 

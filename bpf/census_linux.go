@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 )
 
 // The kernel fills an iterator's buffer of 32 KiB and hands out at most that
@@ -20,9 +21,16 @@ const readSize = 64 << 10
 type Census struct {
 	program *ebpf.Program
 	marks   *ebpf.Map
+	moments *ebpf.Map
 	minimum *ebpf.Variable
+	this    *ebpf.Variable
 	link    *link.Iter
 	buffer  []byte
+	passes  uint64
+
+	// The next pass is to bring the activity of every thread: it was asked for, or
+	// the last one did not come to its end.
+	whole, unfinished bool
 }
 
 // OpenCensus loads the census program and attaches it. The error names what
@@ -43,21 +51,33 @@ func openCensus() (*Census, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("raise the limit of locked memory: %w", err)
 	}
+	spec, err := loadCensus()
+	if err != nil {
+		return nil, err
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count the CPUs: %w", err)
+	}
+	spec.Maps["moments"].MaxEntries = uint32(cpus)
 	var objects struct {
 		Census   *ebpf.Program  `ebpf:"census"`
 		Marks    *ebpf.Map      `ebpf:"marks"`
+		Moments  *ebpf.Map      `ebpf:"moments"`
 		MarkWait *ebpf.Variable `ebpf:"mark_wait"`
+		ThisPass *ebpf.Variable `ebpf:"this_pass"`
 	}
-	if err := loadCensusObjects(&objects, nil); err != nil {
+	if err := spec.LoadAndAssign(&objects, nil); err != nil {
 		return nil, fmt.Errorf("load the census program: %w", err)
 	}
 	c := &Census{
 		program: objects.Census,
 		marks:   objects.Marks,
+		moments: objects.Moments,
 		minimum: objects.MarkWait,
+		this:    objects.ThisPass,
 		buffer:  make([]byte, readSize),
 	}
-	var err error
 	if c.link, err = link.AttachIter(link.IterOptions{Program: c.program}); err != nil {
 		return nil, errors.Join(fmt.Errorf("attach the census program: %w", err), c.close())
 	}
@@ -72,12 +92,37 @@ func (c *Census) mark(minimum time.Duration) error {
 	return nil
 }
 
+// Whole lets the next pass bring the activity of every thread. A visit may call it.
+func (c *Census) Whole() { c.whole = true }
+
 // Read makes one pass over all threads and calls visit with each, in order of
-// process id; process is nil for a thread that brings none. Both are good
-// during the call only. A pass is not a snapshot: threads go on running, and
-// one that exits during the pass may be missing from it. Returns [ErrRecord]
+// thread id. The activity is nil if the thread has slept since before the last
+// pass, which said the same of it; the first pass, and one after a pass that
+// failed, have all of them. The process is nil for a thread that brings none. All
+// are good during the call only. A pass is not a snapshot: threads go on running,
+// and one that exits during the pass may be missing from it. Returns [ErrRecord]
 // if the kernel's records could not be decoded to the end.
-func (c *Census) Read(visit func(*Thread, *Process)) error {
+func (c *Census) Read(visit func(*Thread, *Activity, *Process)) error {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return fmt.Errorf("read the clock: %w", err)
+	}
+	this := censusPass{Number: c.passes + 1, Began: uint64(now.Nano())}
+	if c.passes == 0 || c.whole || c.unfinished {
+		this.Whole = 1
+	}
+	if err := c.this.Set(this); err != nil {
+		return fmt.Errorf("begin a census pass: %w", err)
+	}
+	c.passes, c.whole, c.unfinished = this.Number, false, true
+	if err := c.read(visit); err != nil {
+		return err
+	}
+	c.unfinished = false
+	return nil
+}
+
+func (c *Census) read(visit func(*Thread, *Activity, *Process)) error {
 	pass, err := c.link.Open()
 	if err != nil {
 		return fmt.Errorf("begin a census pass: %w", err)
@@ -107,4 +152,6 @@ func (c *Census) Read(visit func(*Thread, *Process)) error {
 // Close detaches and unloads the program.
 func (c *Census) Close() error { return errors.Join(c.link.Close(), c.close()) }
 
-func (c *Census) close() error { return errors.Join(c.program.Close(), c.marks.Close()) }
+func (c *Census) close() error {
+	return errors.Join(c.program.Close(), c.marks.Close(), c.moments.Close())
+}

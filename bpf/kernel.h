@@ -124,11 +124,13 @@ struct rq {
 	struct cfs_rq cfs;
 	struct task_struct *curr;
 	__u64 clock;
+	__u64 clock_task; /* without the time of interrupts and of other guests */
 	int cpu;
 };
 
 /* cfs_rq: CONFIG_FAIR_GROUP_SCHED. It is set for tasks of every class. */
 struct sched_entity {
+	__u64 exec_start; /* up to when that is, in clock_task; 0 before it has run */
 	__u64 sum_exec_runtime;
 	unsigned char sched_delayed; /* since 6.12: asleep, dequeued later */
 	struct cfs_rq *cfs_rq;
@@ -143,20 +145,10 @@ struct sched_info {
 	unsigned long long last_queued;
 };
 
-/* CONFIG_TASK_DELAY_ACCT, and switched on (kernel.task_delayacct). In ns. */
-struct task_delay_info {
-	__u64 blkio_delay;
-	__u64 swapin_delay;
-	__u64 freepages_delay;
-	__u64 thrashing_delay;
-	__u64 compact_delay; /* since 5.17 */
-};
-
-/* What the threads of a process share. The sums are of its dead threads, the
- * c sums of its reaped children. */
+/* What the threads of a process share. The sums are of its dead threads. */
 struct signal_struct {
 	int nr_threads;
-	__u64 utime, stime, cutime, cstime;
+	__u64 utime, stime;
 	unsigned long nvcsw, nivcsw;
 	unsigned long min_flt, maj_flt;
 	unsigned long long sum_sched_runtime;
@@ -200,7 +192,6 @@ struct task_struct {
 	__u64 self_exec_id; /* counts execs */
 	struct sched_entity se;
 	struct sched_info sched_info;
-	struct task_delay_info *delays;
 	struct css_set *cgroups;
 	struct task_group *sched_task_group; /* CONFIG_CGROUP_SCHED */
 	struct signal_struct *signal;
@@ -274,31 +265,6 @@ static __always_inline __u32 rq_runnable(const struct rq *rq)
 	else if (bpf_core_field_exists(old->h_nr_delayed))
 		asleep = old->h_nr_delayed;
 	return rq->nr_running - asleep;
-}
-
-static __always_inline __u64 task_blkio_delay(const struct task_struct *t)
-{
-	if (!bpf_core_field_exists(t->delays) || !t->delays)
-		return 0;
-	return t->delays->blkio_delay;
-}
-
-/* Time lost for want of memory: swap-in, direct reclaim, refaults of pages
- * just evicted, compaction. */
-static __always_inline __u64 task_memory_delay(const struct task_struct *t)
-{
-	struct task_delay_info *d;
-	__u64 sum;
-
-	if (!bpf_core_field_exists(t->delays))
-		return 0;
-	d = t->delays;
-	if (!d)
-		return 0;
-	sum = d->swapin_delay + d->freepages_delay + d->thrashing_delay;
-	if (bpf_core_field_exists(d->compact_delay))
-		sum += d->compact_delay;
-	return sum;
 }
 
 static __always_inline __u64 task_exec_id(const struct task_struct *t)

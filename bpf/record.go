@@ -11,10 +11,12 @@ import (
 const KernelThread = 0x00200000
 
 type (
-	// Thread is what one census pass says of one thread: struct thread of
-	// census.bpf.c. Times are nanoseconds; every sum counts from the thread's
-	// start and is never reset.
+	// Thread is one thread in one census pass: struct thread of census.bpf.c.
 	Thread = censusThread
+
+	// Activity is what a thread has done: struct activity of census.bpf.c. Times are
+	// nanoseconds; every sum counts from the thread's start and is never reset.
+	Activity = censusActivity
 
 	// Process is what the threads of a process share: struct process of
 	// census.bpf.c. It follows the record of the thread group leader, and of
@@ -60,8 +62,9 @@ type (
 type OOMKill = oomOomKill
 
 const (
-	threadSize  = int(unsafe.Sizeof(Thread{}))
-	processSize = int(unsafe.Sizeof(Process{}))
+	threadSize   = int(unsafe.Sizeof(Thread{}))
+	activitySize = int(unsafe.Sizeof(Activity{}))
+	processSize  = int(unsafe.Sizeof(Process{}))
 )
 
 // ErrRecord says that the census did not come in whole records.
@@ -71,24 +74,29 @@ var ErrRecord = errors.New("census record cut short or malformed")
 // they took; a record of which only the beginning is there is left for the next
 // call. The pointers are good during the call only. b must be aligned to 8
 // bytes, as every allocation of this size is.
-func decode(b []byte, visit func(*Thread, *Process)) (int, error) {
+func decode(b []byte, visit func(*Thread, *Activity, *Process)) (int, error) {
 	done := 0
 	for len(b)-done >= threadSize {
 		thread := (*Thread)(unsafe.Pointer(&b[done]))
-		switch thread.HasProcess {
-		case 0:
-			done += threadSize
-			visit(thread, nil)
-		case 1:
-			if len(b)-done < threadSize+processSize {
-				return done, nil
-			}
-			process := (*Process)(unsafe.Pointer(&b[done+threadSize]))
-			done += threadSize + processSize
-			visit(thread, process)
-		default:
-			return done, fmt.Errorf("%w: has_process is %d", ErrRecord, thread.HasProcess)
+		if thread.HasActivity > 1 || thread.HasProcess > 1 {
+			return done, fmt.Errorf("%w: has_activity is %d, has_process is %d", ErrRecord, thread.HasActivity, thread.HasProcess)
 		}
+		next := done + threadSize
+		activity, process := next, next+int(thread.HasActivity)*activitySize
+		end := process + int(thread.HasProcess)*processSize
+		if end > len(b) {
+			break
+		}
+		var a *Activity
+		if thread.HasActivity == 1 {
+			a = (*Activity)(unsafe.Pointer(&b[activity]))
+		}
+		var p *Process
+		if thread.HasProcess == 1 {
+			p = (*Process)(unsafe.Pointer(&b[process]))
+		}
+		done = end
+		visit(thread, a, p)
 	}
 	return done, nil
 }

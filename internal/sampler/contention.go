@@ -48,15 +48,15 @@ type waiter struct {
 
 // wait takes note of a wait the census has marked: what of it has not been
 // charged in a window before is to be charged now.
-func (s *Sampler) wait(th *thread, t *bpf.Thread) {
-	since := t.Queued
-	if th.queued == t.Queued {
+func (s *Sampler) wait(th *thread, a *bpf.Activity) {
+	since := a.Queued
+	if th.queued == a.Queued {
 		since = th.charged
 	}
-	now := t.Queued + t.Waiting
-	th.queued, th.charged = t.Queued, now
+	now := a.Queued + a.Waiting
+	th.queued, th.charged = a.Queued, now
 	s.waiters = append(s.waiters, waiter{th.of, bpf.Waiting{
-		CPU: t.CpuId, Since: since, Now: now, Running: t.Running, RunningSince: t.RunningSince,
+		CPU: a.CpuId, Since: since, Now: now, Running: a.Running, RunningSince: a.RunningSince,
 	}})
 }
 

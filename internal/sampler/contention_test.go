@@ -54,7 +54,7 @@ func newContendedRig(t *testing.T, options ...Option) (*rig, *fakeContention) {
 
 // markedWait is a wait in progress that the census has marked.
 func markedWait(queued, waiting time.Duration) threadEdit {
-	return func(t *bpf.Thread) {
+	return func(t *record) {
 		t.Queued, t.Waiting, t.CpuId, t.Marked = uint64(queued), uint64(waiting), 1, 1
 	}
 }
@@ -97,7 +97,7 @@ func TestAWaitInProgressIsChargedToWhoRuns(t *testing.T) {
 func TestAWaitInProgressThatIsNotMarkedIsTheKernelsToCharge(t *testing.T) {
 	r, c := newContendedRig(t)
 	r.pass(100*second, leader(7, 0))
-	w := r.only(r.pass(105*second, leader(7, 0, markedWait(11*second, 3*second), func(t *bpf.Thread) { t.Marked = 0 })))
+	w := r.only(r.pass(105*second, leader(7, 0, markedWait(11*second, 3*second), func(t *record) { t.Marked = 0 })))
 	require.Empty(t, c.asked)
 	require.Equal(t, Wait{Unattributed: 3 * second}, w.Waited)
 }
@@ -187,7 +187,7 @@ func TestAPairCountsSinceTheWindowItWasFirstSeenIn(t *testing.T) {
 
 func TestTheDelayedThreadIsTheOneThatWaitedTheLongest(t *testing.T) {
 	switched := func(voluntary, involuntary uint64) threadEdit {
-		return func(t *bpf.Thread) { t.Voluntary, t.Involuntary = voluntary, involuntary }
+		return func(t *record) { t.Voluntary, t.Involuntary = voluntary, involuntary }
 	}
 	r := newRig(t)
 	r.pass(100*second, leader(7, 0, switched(10, 1)), follower(7, 8, 0, 0, switched(100, 20)))

@@ -21,31 +21,34 @@ func newCrowd(threads, each int) *crowd {
 	c := &crowd{}
 	for n := range uint32(threads) {
 		leader := n - n%uint32(each) + 1
-		r := record{Thread: bpf.Thread{Tid: n + 1, Pid: leader, Start: 1e9, ProcessStart: 1e9, Cpu: 1e6, User: 1e6}}
-		copy(r.Comm[:], "crowd")
+		r := record{Thread: bpf.Thread{Tid: n + 1, Pid: leader, Start: 1e9, ProcessStart: 1e9}}
+		r.Cpu, r.User = 1e6, 1e6
 		if r.Tid == leader {
-			r.HasProcess = 1
 			r.process = &bpf.Process{Parent: 1, AnonPages: 1000, Threads: uint32(each), ExecId: 1}
+			copy(r.process.Comm[:], "crowd")
 		}
 		c.records = append(c.records, r)
 	}
 	return c
 }
 
-func (c *crowd) Read(visit func(*bpf.Thread, *bpf.Process)) error {
+func (c *crowd) Read(visit func(*bpf.Thread, *bpf.Activity, *bpf.Process)) error {
 	c.pass++
 	for i := range c.records {
 		r := &c.records[i]
+		r.asleep = i%20 != 0 && c.pass > 1
 		if i%20 == 0 {
 			r.Cpu, r.User, r.RunDelay, r.Voluntary = r.Cpu+1e6, r.User+1e6, r.RunDelay+1e5, r.Voluntary+1
 			if r.process != nil {
 				r.process.AnonPages++
 			}
 		}
-		visit(&r.Thread, r.process)
+		r.show(visit)
 	}
 	return nil
 }
+
+func (c *crowd) Whole() {}
 
 // watchCrowd returns what makes a pass, five seconds after the last.
 func watchCrowd(t testing.TB, threads, each int) (pass func()) {

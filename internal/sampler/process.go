@@ -16,21 +16,51 @@ type thread struct {
 	tid    uint32
 	start  uint64
 	now    use
-	before use    // when the window began: not the last pass if that failed
-	pass   uint64 // the last that saw it
+	before scheduled // when the window began: not the last pass if that failed
+	pass   uint64    // the last that saw it
 	// The wait in progress, and up to when it is charged, in the clock of the run
 	// queue; 0 if there was none.
 	queued, charged uint64
 }
 
-// use is what a thread has used since its start, in ns, and how often it has left
-// a CPU.
-type use struct{ cpu, runQueue, runs uint64 }
+// use is what a thread has used since its start; times in ns.
+type use struct {
+	cpu, user, system        uint64
+	runQueue                 uint64 // the wait in progress included
+	minorFaults, majorFaults uint64
+	voluntary, involuntary   uint64
+}
+
+// useOf returns what the census says, or what it said before: without a word of
+// what the thread has done it has done nothing.
+func useOf(a *bpf.Activity, th *thread) use {
+	if a == nil {
+		return th.now
+	}
+	return use{
+		cpu:         a.Cpu,
+		user:        a.User,
+		system:      a.System,
+		runQueue:    a.RunDelay + a.Waiting,
+		minorFaults: a.MinorFaults,
+		majorFaults: a.MajorFaults,
+		voluntary:   a.Voluntary,
+		involuntary: a.Involuntary,
+	}
+}
+
+// runs returns how often the thread has left a CPU.
+func (u *use) runs() uint64 { return u.voluntary + u.involuntary }
+
+// scheduled is the part of it that is told of one thread.
+type scheduled struct{ cpu, runQueue, runs uint64 }
+
+func (u *use) scheduled() scheduled { return scheduled{u.cpu, u.runQueue, u.runs()} }
 
 // canBecome tells whether one thread can have used so much after elapsed ns.
 // An eighth more is granted, since the census does not say when in its pass it
 // read a thread.
-func (u use) canBecome(now use, elapsed uint64) bool {
+func (u *use) canBecome(now use, elapsed uint64) bool {
 	return now.cpu >= u.cpu && now.runQueue >= u.runQueue &&
 		now.cpu-u.cpu+now.runQueue-u.runQueue <= elapsed+elapsed/8
 }
@@ -80,15 +110,15 @@ type sums struct {
 	complete bool // the record of the process was among them
 }
 
-func (s *sums) addThread(t *bpf.Thread) {
-	s.cpu += t.Cpu
-	s.user += t.User
-	s.system += t.System
-	s.runQueue += t.RunDelay + t.Waiting
-	s.minorFaults += t.MinorFaults
-	s.majorFaults += t.MajorFaults
-	s.voluntary += t.Voluntary
-	s.involuntary += t.Involuntary
+func (s *sums) addThread(u *use) {
+	s.cpu += u.cpu
+	s.user += u.user
+	s.system += u.system
+	s.runQueue += u.runQueue
+	s.minorFaults += u.minorFaults
+	s.majorFaults += u.majorFaults
+	s.voluntary += u.voluntary
+	s.involuntary += u.involuntary
 	s.threads++
 }
 

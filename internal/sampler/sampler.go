@@ -142,6 +142,9 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 			return fmt.Errorf("read what has exited: %w", err)
 		}
 	}
+	if s.closed == 0 {
+		s.from.Census.Whole() // somebody else may have made the passes before
+	}
 	if err := s.from.Census.Read(s.visit); err != nil {
 		return fmt.Errorf("take a census: %w", err)
 	}
@@ -249,12 +252,16 @@ func (s *Sampler) kill(k *bpf.OOMKill) Kill {
 }
 
 // visit takes in one record of the census.
-func (s *Sampler) visit(t *bpf.Thread, shared *bpf.Process) {
-	s.threadsN++
+func (s *Sampler) visit(t *bpf.Thread, a *bpf.Activity, shared *bpf.Process) {
 	th := s.known(t.Tid)
+	if a == nil && (th == nil || th.start != t.Start) {
+		// It slipped past the passes before: from what it has done nothing is known.
+		s.from.Census.Whole()
+		return
+	}
+	s.threadsN++
 	p := s.owner(t, th)
-	p.sums.addThread(t)
-	s.measure(p, th, t, shared)
+	s.measure(p, th, t, a, shared)
 	if shared == nil {
 		return
 	}
@@ -262,7 +269,7 @@ func (s *Sampler) visit(t *bpf.Thread, shared *bpf.Process) {
 	p.Parent = shared.Parent
 	p.Cgroup, p.CPUCgroup, p.MemoryCgroup = shared.Cgroup, shared.CpuCgroup, shared.MemoryCgroup
 	if t.Tid == t.Pid {
-		p.rename(t.Comm)
+		p.rename(shared.Comm)
 		p.Kernel = t.Flags&bpf.KernelThread != 0
 		if shared.ExecId != p.ExecID {
 			p.ExecID, p.execed = shared.ExecId, s.pass
@@ -307,8 +314,8 @@ func (s *Sampler) owner(t *bpf.Thread, th *thread) *process {
 }
 
 // measure finds out what the thread has done in this window.
-func (s *Sampler) measure(p *process, th *thread, t *bpf.Thread, shared *bpf.Process) {
-	now := use{cpu: t.Cpu, runQueue: t.RunDelay + t.Waiting, runs: t.Voluntary + t.Involuntary}
+func (s *Sampler) measure(p *process, th *thread, t *bpf.Thread, a *bpf.Activity, shared *bpf.Process) {
+	now := useOf(a, th)
 	switch {
 	case th == nil || th.start != t.Start:
 		s.lose(th)
@@ -316,26 +323,27 @@ func (s *Sampler) measure(p *process, th *thread, t *bpf.Thread, shared *bpf.Pro
 		s.threads[t.Tid] = th
 		if !s.bornSinceLast(time.Duration(t.Start)) {
 			// Not new, but not seen before: its past is not of this window.
-			th.before = now
+			th.before = now.scheduled()
 		}
 	case t.Tid == t.Pid && shared != nil && shared.ExecId != p.ExecID && !th.now.canBecome(now, s.elapsed):
 		// A thread that execs takes the leader's place, id and start. These
 		// counters are another thread's than last time.
-		th.before = now
+		th.before = now.scheduled()
 	case th.pass <= s.closed:
-		th.before = th.now
+		th.before = th.now.scheduled()
 	}
 	th.of, th.now, th.pass = p, now, s.pass
 	s.order = append(s.order, th)
-	if t.Marked != 0 {
-		s.wait(th, t)
+	if a != nil && a.Marked != 0 {
+		s.wait(th, a)
 	}
+	p.sums.addThread(&th.now)
 
 	did := Thread{
 		TID:      t.Tid,
 		CPU:      since(now.cpu, th.before.cpu),
 		RunQueue: since(now.runQueue, th.before.runQueue),
-		Runs:     now.runs - min(now.runs, th.before.runs),
+		Runs:     now.runs() - min(now.runs(), th.before.runs),
 	}
 	if b := p.sums.busiest; b.TID == 0 || did.CPU+did.RunQueue > b.CPU+b.RunQueue {
 		p.sums.busiest = did

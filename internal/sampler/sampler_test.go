@@ -14,21 +14,34 @@ import (
 // record is one record of a census: the process is nil for a thread without.
 type record struct {
 	bpf.Thread
+	bpf.Activity
+	asleep  bool // the activity is left out
 	process *bpf.Process
+}
+
+func (r *record) show(visit func(*bpf.Thread, *bpf.Activity, *bpf.Process)) {
+	if r.asleep {
+		visit(&r.Thread, nil, r.process)
+	} else {
+		visit(&r.Thread, &r.Activity, r.process)
+	}
 }
 
 // fakeKernel answers a pass with its records, or fails after them.
 type fakeKernel struct {
 	records []record
 	err     error
+	whole   bool // was asked for
 }
 
-func (k *fakeKernel) Read(visit func(*bpf.Thread, *bpf.Process)) error {
-	for _, r := range k.records {
-		visit(&r.Thread, r.process)
+func (k *fakeKernel) Read(visit func(*bpf.Thread, *bpf.Activity, *bpf.Process)) error {
+	for i := range k.records {
+		k.records[i].show(visit)
 	}
 	return k.err
 }
+
+func (k *fakeKernel) Whole() { k.whole = true }
 
 type fakeHost struct {
 	sinceBoot time.Duration
@@ -89,35 +102,32 @@ func (r *rig) only(s Snapshot) Window {
 }
 
 type (
-	threadEdit  func(*bpf.Thread)
+	threadEdit  func(*record)
 	processEdit func(*bpf.Process)
 )
 
 func ran(cpu time.Duration) threadEdit {
-	return func(t *bpf.Thread) { t.Cpu, t.User = uint64(cpu), uint64(cpu) }
+	return func(t *record) { t.Cpu, t.User = uint64(cpu), uint64(cpu) }
 }
 
 func inQueue(delay, inProgress time.Duration) threadEdit {
-	return func(t *bpf.Thread) { t.RunDelay, t.Waiting = uint64(delay), uint64(inProgress) }
+	return func(t *record) { t.RunDelay, t.Waiting = uint64(delay), uint64(inProgress) }
 }
 
 func follower(pid, tid uint32, processStart, start time.Duration, edits ...threadEdit) record {
 	r := record{Thread: bpf.Thread{Pid: pid, Tid: tid, ProcessStart: uint64(processStart), Start: uint64(start)}}
-	copy(r.Comm[:], "worker")
 	for _, edit := range edits {
-		edit(&r.Thread)
+		edit(&r)
 	}
 	return r
 }
 
 func leader(pid uint32, start time.Duration, edits ...threadEdit) record {
 	r := follower(pid, pid, start, start)
-	copy(r.Comm[:], "leader")
 	for _, edit := range edits {
-		edit(&r.Thread)
+		edit(&r)
 	}
-	r.HasProcess = 1
-	return r.with()
+	return r.with(func(p *bpf.Process) { copy(p.Comm[:], "leader") })
 }
 
 // with gives a record that of its process.
@@ -154,7 +164,7 @@ func TestAWindowIsWhatHappenedBetweenTwoPasses(t *testing.T) {
 	r.host.stall, r.host.ioStall = 5*second, 8*second
 	r.host.available = 1 << 30
 	s := r.pass(104*second,
-		leader(7, 50*second, ran(10*second), inQueue(4*second, 500*time.Millisecond), func(t *bpf.Thread) {
+		leader(7, 50*second, ran(10*second), inQueue(4*second, 500*time.Millisecond), func(t *record) {
 			t.MinorFaults, t.MajorFaults, t.Voluntary, t.Involuntary = 11, 12, 13, 14
 		}).with(func(p *bpf.Process) {
 			p.DeadCpu, p.Parent, p.ExecId = uint64(second), 1, 3
@@ -162,7 +172,7 @@ func TestAWindowIsWhatHappenedBetweenTwoPasses(t *testing.T) {
 			p.Cgroup, p.CpuCgroup, p.MemoryCgroup = 21, 22, 23
 		}),
 		follower(7, 8, 50*second, 60*second, ran(5*second), inQueue(0, second)),
-		leader(9, 70*second, func(t *bpf.Thread) { t.Flags = bpf.KernelThread }))
+		leader(9, 70*second, func(t *record) { t.Flags = bpf.KernelThread }))
 
 	require.Equal(t, 4*second, s.Length)
 	require.Equal(t, boot.Add(104*second), s.End)
@@ -206,7 +216,7 @@ func TestTheBusiestThreadRanOrWaitedTheLongestAndNeedNotHaveRunTheMost(t *testin
 }
 
 func TestWhenAProcessIsFirstSeen(t *testing.T) {
-	used := []threadEdit{ran(2 * second), inQueue(3*second, 0), func(t *bpf.Thread) { t.MinorFaults = 5 }}
+	used := []threadEdit{ran(2 * second), inQueue(3*second, 0), func(t *record) { t.MinorFaults = 5 }}
 	for _, test := range []struct {
 		name  string
 		start time.Duration
@@ -308,11 +318,11 @@ func TestAPassThatComesLateLosesNothing(t *testing.T) {
 }
 
 func TestNoSumEverGoesBack(t *testing.T) {
-	full := func(t *bpf.Thread) {
+	full := func(t *record) {
 		t.Cpu, t.User, t.System = uint64(8*second), uint64(6*second), uint64(2*second)
 		t.RunDelay, t.MinorFaults, t.MajorFaults, t.Voluntary, t.Involuntary = uint64(5*second), 10, 11, 12, 13
 	}
-	less := func(t *bpf.Thread) {
+	less := func(t *record) {
 		t.Cpu, t.User, t.System = uint64(3*second), uint64(second), uint64(2*second)
 		t.RunDelay, t.MinorFaults, t.MajorFaults, t.Voluntary, t.Involuntary = uint64(second), 1, 2, 3, 4
 	}
@@ -329,7 +339,7 @@ func TestNoSumEverGoesBack(t *testing.T) {
 }
 
 func TestThreadsThatExit(t *testing.T) {
-	worker := follower(7, 8, 0, 0, ran(4*second), inQueue(3*second, 0), func(t *bpf.Thread) {
+	worker := follower(7, 8, 0, 0, ran(4*second), inQueue(3*second, 0), func(t *record) {
 		t.MinorFaults, t.Voluntary = 40, 50
 	})
 	dead := func(p *bpf.Process) {
@@ -516,7 +526,7 @@ func TestUserAndSystemTimeAddUpAndNeverGoBack(t *testing.T) {
 		{cpu: 3_000_000_001, user: 0, system: 8},
 		{cpu: 9_000_000_007, user: 8_000_000_000, system: 8_000_000_000},
 	} {
-		s := r.pass(time.Duration(100+5*i)*second, leader(7, 0, func(t *bpf.Thread) {
+		s := r.pass(time.Duration(100+5*i)*second, leader(7, 0, func(t *record) {
 			t.Cpu, t.User, t.System = step.cpu, step.user, step.system
 		}))
 		if i == 0 {
@@ -575,7 +585,7 @@ func TestGrowth(t *testing.T) {
 
 func TestRefaultsAreWhatGrowthDoesNotExplain(t *testing.T) {
 	at := func(faults, pages uint64, start time.Duration) record {
-		return leader(7, start, func(t *bpf.Thread) { t.MinorFaults = faults }).with(func(p *bpf.Process) { p.AnonPages = pages })
+		return leader(7, start, func(t *record) { t.MinorFaults = faults }).with(func(p *bpf.Process) { p.AnonPages = pages })
 	}
 	r := newRig(t)
 	r.pass(100 * second)
@@ -635,9 +645,10 @@ func TestNamesCanNotForgeALine(t *testing.T) {
 		{"a\x00rest", "a"},
 	} {
 		r := newRig(t)
-		named := leader(7, 0)
-		named.Comm = [16]byte{}
-		copy(named.Comm[:], test.comm)
+		named := leader(7, 0).with(func(p *bpf.Process) {
+			p.Comm = [16]byte{}
+			copy(p.Comm[:], test.comm)
+		})
 		r.pass(100*second, named)
 		require.Equal(t, test.want, r.only(r.pass(105*second, named)).Name, "%q", test.comm)
 	}
@@ -646,8 +657,7 @@ func TestNamesCanNotForgeALine(t *testing.T) {
 func TestANewNameIsTakenOver(t *testing.T) {
 	r := newRig(t)
 	r.pass(100*second, leader(7, 0))
-	renamed := leader(7, 0)
-	renamed.Comm = [16]byte{'n', 'e', 'w'}
+	renamed := leader(7, 0).with(func(p *bpf.Process) { p.Comm = [16]byte{'n', 'e', 'w'} })
 	require.Equal(t, "new", r.only(r.pass(105*second, renamed)).Name)
 }
 

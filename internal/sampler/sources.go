@@ -18,9 +18,12 @@ type Sources struct {
 
 // Census is where the accounts of threads are read.
 type Census interface {
-	// Read calls visit with every thread of the host; process is nil for those
-	// that bring no record of their process. Both are good during the call only.
-	Read(visit func(thread *bpf.Thread, process *bpf.Process)) error
+	// Read calls visit with every thread of the host; activity is nil for those that
+	// have done nothing since the last pass, process for those that bring no record
+	// of their process. All are good during the call only.
+	Read(visit func(thread *bpf.Thread, activity *bpf.Activity, process *bpf.Process)) error
+	// Whole lets the next pass bring the activity of every thread.
+	Whole()
 }
 
 // Exits is where the final accounts of threads and processes are read.

@@ -18,32 +18,45 @@ import (
 // crowd is a kernel of many processes of one thread. A few run between two passes,
 // always the same, so that always the same are exported.
 type crowd struct {
-	threads []*bpf.Thread
-	process bpf.Process
+	threads  []*bpf.Thread
+	activity [active]*bpf.Activity
+	process  *bpf.Process
+	passes   int
 }
 
 const active = 20
 
 func newCrowd(processes int) *crowd {
-	c := &crowd{process: bpf.Process{Parent: 1, Threads: 1, ExecId: 1}}
+	c := &crowd{process: process("crowd", 0)}
 	for pid := range uint32(processes) {
-		c.threads = append(c.threads, thread(pid+1, "crowd", 1e6))
+		c.threads = append(c.threads, thread(pid+1))
+	}
+	for i := range c.activity {
+		c.activity[i] = ran(1e6)
 	}
 	return c
 }
 
-func (c *crowd) Read(visit func(*bpf.Thread, *bpf.Process)) error {
+func (c *crowd) Read(visit func(*bpf.Thread, *bpf.Activity, *bpf.Process)) error {
+	c.passes++
 	for i, t := range c.threads {
 		c.process.AnonPages = 1000
-		if i < active {
-			ran := uint64(1+i) * 1e6
-			t.Cpu, t.User = t.Cpu+ran, t.User+ran
+		switch {
+		case i < active:
+			a := c.activity[i]
+			a.Cpu, a.User = a.Cpu+uint64(1+i)*1e6, a.User+uint64(1+i)*1e6
 			c.process.AnonPages += uint64(i)
+			visit(t, a, c.process)
+		case c.passes == 1:
+			visit(t, ran(1e6), c.process)
+		default:
+			visit(t, nil, c.process)
 		}
-		visit(t, &c.process)
 	}
 	return nil
 }
+
+func (c *crowd) Whole() {}
 
 // steadyClock goes on by a window each time it is looked at.
 type steadyClock struct {

@@ -94,7 +94,7 @@ func (w *world) readWhenClosed() bool {
 }
 
 // Read is a pass of the census.
-func (w *world) Read(visit func(*bpf.Thread, *bpf.Process)) error {
+func (w *world) Read(visit func(*bpf.Thread, *bpf.Activity, *bpf.Process)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.passes++
@@ -103,16 +103,24 @@ func (w *world) Read(visit func(*bpf.Thread, *bpf.Process)) error {
 		return w.readErr
 	}
 	age := uint64(time.Since(w.born))
-	visit(thread(busyPid, "postgres", age), &bpf.Process{Parent: 1, AnonPages: 1000, Threads: 1, ExecId: 1})
-	visit(thread(idlePid, "sshd", 1e6), &bpf.Process{Parent: 1, AnonPages: 100, Threads: 1, ExecId: 1})
+	visit(thread(busyPid), ran(age), process("postgres", 1000))
+	visit(thread(idlePid), ran(1e6), process("sshd", 100))
 	return nil
 }
 
-func thread(pid uint32, name string, cpu uint64) *bpf.Thread {
+func (w *world) Whole() {}
+
+func thread(pid uint32) *bpf.Thread {
 	start := uint64(90 * time.Second)
-	t := &bpf.Thread{Tid: pid, Pid: pid, Start: start, ProcessStart: start, Cpu: cpu, User: cpu, HasProcess: 1}
-	copy(t.Comm[:], name)
-	return t
+	return &bpf.Thread{Tid: pid, Pid: pid, Start: start, ProcessStart: start}
+}
+
+func ran(cpu uint64) *bpf.Activity { return &bpf.Activity{Cpu: cpu, User: cpu} }
+
+func process(name string, pages uint64) *bpf.Process {
+	p := &bpf.Process{Parent: 1, AnonPages: pages, Threads: 1, ExecId: 1}
+	copy(p.Comm[:], name)
+	return p
 }
 
 func (w *world) Now() (time.Time, time.Duration) {

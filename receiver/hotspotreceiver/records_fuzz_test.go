@@ -41,17 +41,20 @@ func fill[T any](h *hostile) (record T) {
 func (h *hostile) records() int { return int(fill[uint8](h) % 4) }
 
 // Read is a pass of the census.
-func (h *hostile) Read(visit func(*bpf.Thread, *bpf.Process)) error {
+func (h *hostile) Read(visit func(*bpf.Thread, *bpf.Activity, *bpf.Process)) error {
 	for range h.records() {
-		thread, process := fill[bpf.Thread](h), fill[bpf.Process](h)
+		thread, activity, process := fill[bpf.Thread](h), fill[bpf.Activity](h), fill[bpf.Process](h)
 		thread.Pid %= hostileIDs
 		thread.Tid %= hostileIDs
 		process.Parent %= hostileIDs
-		if thread.HasProcess%2 == 0 {
-			visit(&thread, nil)
-		} else {
-			visit(&thread, &process)
+		a, p := &activity, &process
+		if thread.HasActivity%2 == 0 {
+			a = nil
 		}
+		if thread.HasProcess%2 == 0 {
+			p = nil
+		}
+		visit(&thread, a, p)
 	}
 	return nil
 }
@@ -148,10 +151,10 @@ func hostileNames(passes int) (b []byte) {
 		b = append(b, 0) // no exit
 		b = append(b, 3)
 		for id, name := range names {
-			thread := bpf.Thread{Pid: uint32(id + 1), Tid: uint32(id + 1), HasProcess: 1, Cpu: uint64(len(b)) * 1e9}
-			copy(thread.Comm[:], name)
-			b = append(b, bytesOf(&thread)...)
-			b = append(b, bytesOf(&bpf.Process{Threads: 1, AnonPages: uint64(len(b))})...)
+			process := process(name, uint64(len(b)))
+			b = append(b, bytesOf(&bpf.Thread{Pid: uint32(id + 1), Tid: uint32(id + 1), HasActivity: 1, HasProcess: 1})...)
+			b = append(b, bytesOf(ran(uint64(len(b))*1e9))...)
+			b = append(b, bytesOf(process)...)
 		}
 		b = append(b, 0, 0)
 		b = append(b, make([]byte, unsafe.Sizeof(bpf.ExitLoss{})+unsafe.Sizeof(bpf.ContentionLoss{})+8)...)

@@ -37,13 +37,13 @@ func Busy(t testing.TB, hidden procfs.Procs) time.Duration {
 // Hidden returns the processes that live throughout a pass of the census and are
 // not in it.
 func Hidden(t testing.TB, census interface {
-	Read(visit func(*bpf.Thread, *bpf.Process)) error
+	Read(visit func(*bpf.Thread, *bpf.Activity, *bpf.Process)) error
 }) (hidden procfs.Procs) {
 	t.Helper()
 	before, err := procfs.AllProcs()
 	require.NoError(t, err)
 	seen := make(map[int]bool)
-	require.NoError(t, census.Read(func(thread *bpf.Thread, _ *bpf.Process) { seen[int(thread.Pid)] = true }))
+	require.NoError(t, census.Read(func(thread *bpf.Thread, _ *bpf.Activity, _ *bpf.Process) { seen[int(thread.Pid)] = true }))
 	for _, p := range before {
 		if _, err := p.Stat(); err == nil && !seen[p.PID] {
 			hidden = append(hidden, p)
