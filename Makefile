@@ -27,6 +27,7 @@ RELEASE := _build/release
 RELEASE_VERSION = $(or $(VERSION),$(shell sed -n 's/^  version: //p' builder-config.yaml))
 RELEASE_NAME = $(RELEASE)/otelcol-hotspot_$(RELEASE_VERSION)
 RELEASE_TOOL := go tool -modfile=tools/release/go.mod
+MODULE := github.com/hotspot-otel/hotspot
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 BINARIES := $(ARCHES:%=_build/linux-%/otelcol-hotspot)
 PACKAGES = $(foreach kind,deb rpm,$(ARCHES:%=$(RELEASE_NAME)_linux_%.$(kind)))
@@ -132,7 +133,7 @@ sign: $(RELEASE)/SHA256SUMS.sigstore.json
 $(BINARIES): _build/linux-%/otelcol-hotspot: $(FULL)
 	GOOS=linux GOARCH=$* go build -C _build/dist -trimpath -ldflags='-s -w -buildid=' -o $(abspath $@) .
 
-$(PACKAGES): $(RELEASE_NAME)_linux_%: $(BINARIES) $(wildcard packaging/*.* configs/*)
+$(PACKAGES): $(RELEASE_NAME)_linux_%: $(BINARIES) $(filter-out %_test.go,$(wildcard packaging/*.* configs/*))
 	@mkdir -p $(RELEASE)
 	ARCH=$(basename $*) VERSION=$(RELEASE_VERSION) $(RELEASE_TOOL) nfpm package \
 		--config=packaging/nfpm.yaml --packager=$(subst .,,$(suffix $@)) --target=$@
@@ -147,6 +148,9 @@ $(RELEASE_NAME)_linux_%.cdx.json: _build/linux-%/otelcol-hotspot
 	@mkdir -p $(RELEASE)
 	@# The SBOM has the checksum of the tool.
 	GOFLAGS='$(GOFLAGS) -trimpath' $(RELEASE_TOOL) cyclonedx-gomod bin -json -std -noserial -notimestamp -version=$(RELEASE_VERSION) -output=$@ $<
+	@# Of the receiver the binary knows only where its source lay.
+	sed -i -e 's|golang/\.\./\.\.@(devel)|golang/$(MODULE)@v$(RELEASE_VERSION)|' -e 's|"\.\./\.\."|"$(MODULE)"|' \
+		-e 's|"(devel)"|"v$(RELEASE_VERSION)"|' -e 's|\("url": "https://$(MODULE)\)/.*"|\1"|' $@
 
 $(IMAGE): $(BINARIES) packaging/config.yaml $(wildcard tools/release/image/*) tools/release/go.mod
 	@mkdir -p $(RELEASE)

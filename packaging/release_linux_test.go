@@ -196,13 +196,14 @@ func TestTheBinaryOfARelease(t *testing.T) {
 			deb, err := exec.Command("dpkg-deb", "--fsys-tarfile", r.path(architecture, ".deb")).Output()
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(content, inTar(t, bytes.NewReader(deb), "/usr/bin/otelcol-hotspot")), "of the .deb")
-			r.requireBinary(t, architecture, checksum(t, binary))
+			sum := checksum(t, binary)
+			r.requireBinary(t, architecture, sum)
 
 			info, err := buildinfo.ReadFile(binary)
 			require.NoError(t, err)
 			require.Contains(t, info.Settings, setting("GOARCH", architecture))
 			require.Contains(t, info.Settings, setting("CGO_ENABLED", "0"))
-			r.checkSBOM(t, architecture, info)
+			r.checkSBOM(t, architecture, info, sum)
 
 			run := func(args ...string) string {
 				cmd := exec.Command(binary, args...)
@@ -225,37 +226,54 @@ func setting(key, value string) debug.BuildSetting {
 	return debug.BuildSetting{Key: key, Value: value}
 }
 
-// checkSBOM compares the SBOM with what the linker wrote down.
-func (r release) checkSBOM(t *testing.T, architecture string, info *buildinfo.BuildInfo) {
+// checkSBOM compares the SBOM with the binary that it is of, and with what the
+// linker wrote down there.
+func (r release) checkSBOM(t *testing.T, architecture string, info *buildinfo.BuildInfo, sum string) {
 	t.Helper()
 	var sbom struct {
 		BOMFormat string
 		Metadata  struct {
-			Component struct{ Name, Version string }
+			Component struct {
+				Ref     string `json:"bom-ref"`
+				Version string
+			}
+			Properties []struct{ Name, Value string }
 		}
-		Components []struct{ Name, Version, PURL string }
+		Components []struct {
+			Ref                 string `json:"bom-ref"`
+			Name, Version, PURL string
+		}
+		Dependencies []struct {
+			Ref       string
+			DependsOn []string
+		}
 	}
 	content, err := os.ReadFile(r.path(architecture, ".cdx.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(content, &sbom))
 	require.Equal(t, "CycloneDX", sbom.BOMFormat)
 	require.Equal(t, r.version, sbom.Metadata.Component.Version)
-	listed := map[string]string{}
+	require.Contains(t, sbom.Metadata.Properties, struct{ Name, Value string }{"cdx:gomod:binary:hash:SHA-256", sum})
+
+	refs := map[string]bool{sbom.Metadata.Component.Ref: true}
+	listed, linked := map[string]string{}, map[string]string{"std": info.GoVersion}
 	for _, c := range sbom.Components {
-		require.NotEmpty(t, c.PURL, c.Name)
+		require.True(t, strings.HasPrefix(c.PURL, "pkg:golang/"+c.Name+"@"+c.Version+"?"), c.PURL)
 		listed[c.Name] = c.Version
+		refs[c.Ref] = true
 	}
-	require.Equal(t, strings.TrimPrefix(info.GoVersion, "go"), strings.TrimPrefix(listed["std"], "go"))
-	delete(listed, "std")
-	linked := map[string]string{}
 	for _, m := range info.Deps {
-		if m.Replace != nil { // the receiver, from the checkout
-			linked[m.Path] = listed[m.Path]
-			continue
-		}
 		linked[m.Path] = m.Version
+		if m.Replace != nil { // the receiver, from the checkout
+			linked[m.Path] = "v" + r.version
+		}
 	}
 	require.Equal(t, linked, listed)
+	for _, d := range sbom.Dependencies {
+		for _, ref := range append(d.DependsOn, d.Ref) {
+			require.Contains(t, refs, ref)
+		}
+	}
 }
 
 func TestTheSameSourceGivesTheSameRelease(t *testing.T) {
