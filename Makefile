@@ -35,8 +35,9 @@ ARCHIVES = $(foreach kind,tar.gz cdx.json,$(ARCHES:%=$(RELEASE_NAME)_linux_%.$(k
 IMAGE = $(RELEASE_NAME)_image.tar
 COSIGN := _build/cosign
 SOURCES := go.mod go.sum $(shell find bpf exporter internal receiver -name '*.o' -o -name '*.go' ! -name '*_test.go')
+SCRIPTS := .ci/run kernels/boot kernels/fetch $(wildcard packaging/*.sh)
 BPF_C := $(wildcard bpf/*.[ch] bpf/testdata/*/*.[ch])
-GO_DIRS := $(wildcard *.go bench bpf deploy exporter internal packaging receiver e2e testdata tools)
+GO_DIRS := $(wildcard bench bpf deploy docs e2e exporter internal kernels packaging receiver testdata tools)
 
 # The go:generate lines pin the version of clang: other versions give other
 # objects, and CI compares the committed ones with its own.
@@ -201,14 +202,17 @@ generate: bpf-packages
 	cd receiver/hotspotreceiver && go tool -modfile=../../tools/otel/go.mod mdatagen metadata.yaml
 	cd exporter/hotspottopexporter && go tool -modfile=../../tools/otel/go.mod mdatagen metadata.yaml
 
-# lint: vet, formatting, golangci-lint; clang-format for bpf/
+# lint: vet, formatting, golangci-lint; clang-format for bpf/; the scripts and workflows
 lint: bpf-packages
+	$(call install,shellcheck)
 	@! grep go.opentelemetry.io/collector go.mod | grep -v $(addprefix -e ,$(COLLECTOR)) || \
 		{ echo "go.mod: these are not the versions the distribution is built from, $(COLLECTOR)"; exit 1; }
 	go vet ./...
 	@files=$$(gofmt -l $(GO_DIRS)); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }
 	$(LINT) golangci-lint run ./...
 	clang-format-$(CLANG) --dry-run -Werror $(BPF_C)
+	shellcheck $(SCRIPTS)
+	$(LINT) actionlint
 
 # scenarios: run every diagnosis scenario five times at intervals of 1, 2 and 5 seconds (under an hour); as root
 # The table of results is the end of the log, and _build/scenarios.json. With
