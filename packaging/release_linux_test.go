@@ -160,13 +160,29 @@ func TestVerifyingAReleaseAsTheGuideSays(t *testing.T) {
 	t.Run("changed checksums", func(t *testing.T) {
 		output, err := verify(with(t, "SHA256SUMS", func(sums []byte) []byte { return append(sums, sums[:65]...) }))
 		require.Error(t, err, output)
-		require.NotContains(t, output, "Verified OK")
+		require.NotContains(t, output, "OK")
 	})
 	t.Run("the key of somebody else", func(t *testing.T) {
 		output, err := verify(with(t, "cosign.pub", func([]byte) []byte { return anotherKey(t) }))
 		require.Error(t, err, output)
-		require.NotContains(t, output, "Verified OK")
+		require.NotContains(t, output, "OK")
 	})
+}
+
+// Nobody but the workflow that publishes can sign so that this verifies: here,
+// that the guide names that workflow.
+func TestTheGuideNamesTheWorkflowThatSigns(t *testing.T) {
+	identity := regexp.MustCompile(`--certificate-identity https://(\S+?)/(\.github/\S+)@refs/tags/v[0-9.]+ `)
+	named := identity.FindStringSubmatch(commands(t, "--certificate-identity"))
+	require.NotNil(t, named)
+	module, err := os.ReadFile("../go.mod")
+	require.NoError(t, err)
+	require.Contains(t, string(module), "module "+named[1]+"\n")
+	workflow, err := os.ReadFile(filepath.Join("..", named[2]))
+	require.NoError(t, err)
+	for _, some := range []string{`push: {tags: ["v*"]}`, "id-token: write", "run: make sign\n"} {
+		require.Contains(t, string(workflow), some)
+	}
 }
 
 func anotherKey(t *testing.T) []byte {
