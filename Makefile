@@ -212,7 +212,7 @@ lint: bpf-packages
 	$(LINT) golangci-lint run ./...
 	clang-format-$(CLANG) --dry-run -Werror $(BPF_C)
 	shellcheck $(SCRIPTS)
-	$(LINT) actionlint
+	go tool -modfile=tools/workflows/go.mod actionlint
 
 # scenarios: run every diagnosis scenario five times at intervals of 1, 2 and 5 seconds (under an hour); as root
 # The table of results is the end of the log, and _build/scenarios.json. With
