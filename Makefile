@@ -99,11 +99,19 @@ slim: $(SLIM)
 # the manifest, dots and all, which only env(1) can set.
 $(FULL): builder-config.yaml
 $(SLIM): builder-config.slim.yaml
-$(FULL) $(SLIM): tools/otel/go.mod $(SOURCES)
+$(FULL) $(SLIM): tools/otel/go.mod $(SOURCES) _build/version
 	@mkdir -p _build
 	@echo "Building $@: minutes the first time, seconds later"
 	env $(if $(VERSION),dist.version=$(VERSION)) $(OTEL) builder --config=$(filter builder-config%,$^)
 	@mv $(subst otelcol-hotspot,dist,$@)/$(@F) $@
+
+# What is stamped into files: they are made anew when it is another.
+_build/version: STAMP = $(VERSION)
+_build/epoch: STAMP = $(SOURCE_DATE_EPOCH)
+_build/version _build/epoch: FORCE
+	@mkdir -p _build
+	@echo '$(STAMP)' | cmp -s - $@ || echo '$(STAMP)' >$@
+FORCE:
 
 # Their versions are what their modules require.
 $(STORES): _build/victoria-%: tools/victoria%/go.mod
@@ -134,13 +142,13 @@ sign: $(RELEASE)/SHA256SUMS.sigstore.json
 $(BINARIES): _build/linux-%/otelcol-hotspot: $(FULL)
 	GOOS=linux GOARCH=$* go build -C _build/dist -trimpath -ldflags='-s -w -buildid=' -o $(abspath $@) .
 
-$(PACKAGES): $(RELEASE_NAME)_linux_%: $(BINARIES) $(filter-out %_test.go,$(wildcard packaging/*.* configs/*))
+$(PACKAGES): $(RELEASE_NAME)_linux_%: $(BINARIES) $(filter-out %_test.go,$(wildcard packaging/*.* configs/*)) _build/epoch
 	@mkdir -p $(RELEASE)
 	ARCH=$(basename $*) VERSION=$(RELEASE_VERSION) $(RELEASE_TOOL) nfpm package \
 		--config=packaging/nfpm.yaml --packager=$(subst .,,$(suffix $@)) --target=$@
 
 TAR := tar --dereference --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
-$(RELEASE_NAME)_linux_%.tar.gz: _build/linux-%/otelcol-hotspot LICENSE README.md $(wildcard configs/*) packaging/config.yaml
+$(RELEASE_NAME)_linux_%.tar.gz: _build/linux-%/otelcol-hotspot LICENSE README.md $(wildcard configs/*) packaging/config.yaml _build/epoch
 	@mkdir -p $(RELEASE)
 	$(TAR) --transform='s|^|$(notdir $(@:.tar.gz=))/|' -c -C $(<D) $(<F) -C $(CURDIR)/packaging config.yaml \
 		-C $(CURDIR) LICENSE README.md configs | gzip -n >$@
@@ -153,7 +161,7 @@ $(RELEASE_NAME)_linux_%.cdx.json: _build/linux-%/otelcol-hotspot
 	sed -i -e 's|golang/\.\./\.\.@(devel)|golang/$(MODULE)@v$(RELEASE_VERSION)|' -e 's|"\.\./\.\."|"$(MODULE)"|' \
 		-e 's|"(devel)"|"v$(RELEASE_VERSION)"|' -e 's|\("url": "https://$(MODULE)\)/.*"|\1"|' $@
 
-$(IMAGE): $(BINARIES) packaging/config.yaml $(wildcard tools/release/image/*) tools/release/go.mod
+$(IMAGE): $(BINARIES) packaging/config.yaml $(wildcard tools/release/image/*) tools/release/go.mod _build/epoch
 	@mkdir -p $(RELEASE)
 	@rm -rf _build/image-layout
 	go build -C tools/release -o $(abspath _build/image) ./image
