@@ -27,6 +27,7 @@ RELEASE := _build/release
 RELEASE_VERSION = $(or $(VERSION),$(shell sed -n 's/^  version: //p' builder-config.yaml))
 RELEASE_NAME = $(RELEASE)/otelcol-hotspot_$(RELEASE_VERSION)
 RELEASE_TOOL := go tool -modfile=tools/release/go.mod
+MODULE := github.com/hotspot-otel/hotspot
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 BINARIES := $(ARCHES:%=_build/linux-%/otelcol-hotspot)
 PACKAGES = $(foreach kind,deb rpm,$(ARCHES:%=$(RELEASE_NAME)_linux_%.$(kind)))
@@ -34,8 +35,9 @@ ARCHIVES = $(foreach kind,tar.gz cdx.json,$(ARCHES:%=$(RELEASE_NAME)_linux_%.$(k
 IMAGE = $(RELEASE_NAME)_image.tar
 COSIGN := _build/cosign
 SOURCES := go.mod go.sum $(shell find bpf exporter internal receiver -name '*.o' -o -name '*.go' ! -name '*_test.go')
+SCRIPTS := .ci/run kernels/boot kernels/fetch $(wildcard packaging/*.sh)
 BPF_C := $(wildcard bpf/*.[ch] bpf/testdata/*/*.[ch])
-GO_DIRS := $(wildcard *.go bench bpf deploy exporter internal packaging receiver e2e testdata tools)
+GO_DIRS := $(wildcard bench bpf deploy docs e2e exporter internal kernels packaging receiver testdata tools)
 
 # The go:generate lines pin the version of clang: other versions give other
 # objects, and CI compares the committed ones with its own.
@@ -97,11 +99,19 @@ slim: $(SLIM)
 # the manifest, dots and all, which only env(1) can set.
 $(FULL): builder-config.yaml
 $(SLIM): builder-config.slim.yaml
-$(FULL) $(SLIM): tools/otel/go.mod $(SOURCES)
+$(FULL) $(SLIM): tools/otel/go.mod $(SOURCES) _build/version
 	@mkdir -p _build
 	@echo "Building $@: minutes the first time, seconds later"
 	env $(if $(VERSION),dist.version=$(VERSION)) $(OTEL) builder --config=$(filter builder-config%,$^)
 	@mv $(subst otelcol-hotspot,dist,$@)/$(@F) $@
+
+# What is stamped into files: they are made anew when it is another.
+_build/version: STAMP = $(VERSION)
+_build/epoch: STAMP = $(SOURCE_DATE_EPOCH)
+_build/version _build/epoch: FORCE
+	@mkdir -p _build
+	@echo '$(STAMP)' | cmp -s - $@ || echo '$(STAMP)' >$@
+FORCE:
 
 # Their versions are what their modules require.
 $(STORES): _build/victoria-%: tools/victoria%/go.mod
@@ -132,13 +142,13 @@ sign: $(RELEASE)/SHA256SUMS.sigstore.json
 $(BINARIES): _build/linux-%/otelcol-hotspot: $(FULL)
 	GOOS=linux GOARCH=$* go build -C _build/dist -trimpath -ldflags='-s -w -buildid=' -o $(abspath $@) .
 
-$(PACKAGES): $(RELEASE_NAME)_linux_%: $(BINARIES) $(wildcard packaging/*.* configs/*)
+$(PACKAGES): $(RELEASE_NAME)_linux_%: $(BINARIES) $(filter-out %_test.go,$(wildcard packaging/*.* configs/*)) _build/epoch
 	@mkdir -p $(RELEASE)
 	ARCH=$(basename $*) VERSION=$(RELEASE_VERSION) $(RELEASE_TOOL) nfpm package \
 		--config=packaging/nfpm.yaml --packager=$(subst .,,$(suffix $@)) --target=$@
 
 TAR := tar --dereference --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
-$(RELEASE_NAME)_linux_%.tar.gz: _build/linux-%/otelcol-hotspot LICENSE README.md $(wildcard configs/*) packaging/config.yaml
+$(RELEASE_NAME)_linux_%.tar.gz: _build/linux-%/otelcol-hotspot LICENSE README.md $(wildcard configs/*) packaging/config.yaml _build/epoch
 	@mkdir -p $(RELEASE)
 	$(TAR) --transform='s|^|$(notdir $(@:.tar.gz=))/|' -c -C $(<D) $(<F) -C $(CURDIR)/packaging config.yaml \
 		-C $(CURDIR) LICENSE README.md configs | gzip -n >$@
@@ -147,8 +157,11 @@ $(RELEASE_NAME)_linux_%.cdx.json: _build/linux-%/otelcol-hotspot
 	@mkdir -p $(RELEASE)
 	@# The SBOM has the checksum of the tool.
 	GOFLAGS='$(GOFLAGS) -trimpath' $(RELEASE_TOOL) cyclonedx-gomod bin -json -std -noserial -notimestamp -version=$(RELEASE_VERSION) -output=$@ $<
+	@# Of the receiver the binary knows only where its source lay.
+	sed -i -e 's|golang/\.\./\.\.@(devel)|golang/$(MODULE)@v$(RELEASE_VERSION)|' -e 's|"\.\./\.\."|"$(MODULE)"|' \
+		-e 's|"(devel)"|"v$(RELEASE_VERSION)"|' -e 's|\("url": "https://$(MODULE)\)/.*"|\1"|' $@
 
-$(IMAGE): $(BINARIES) packaging/config.yaml $(wildcard tools/release/image/*) tools/release/go.mod
+$(IMAGE): $(BINARIES) packaging/config.yaml $(wildcard tools/release/image/*) tools/release/go.mod _build/epoch
 	@mkdir -p $(RELEASE)
 	@rm -rf _build/image-layout
 	go build -C tools/release -o $(abspath _build/image) ./image
@@ -197,14 +210,17 @@ generate: bpf-packages
 	cd receiver/hotspotreceiver && go tool -modfile=../../tools/otel/go.mod mdatagen metadata.yaml
 	cd exporter/hotspottopexporter && go tool -modfile=../../tools/otel/go.mod mdatagen metadata.yaml
 
-# lint: vet, formatting, golangci-lint; clang-format for bpf/
+# lint: vet, formatting, golangci-lint; clang-format for bpf/; the scripts and workflows
 lint: bpf-packages
+	$(call install,shellcheck)
 	@! grep go.opentelemetry.io/collector go.mod | grep -v $(addprefix -e ,$(COLLECTOR)) || \
 		{ echo "go.mod: these are not the versions the distribution is built from, $(COLLECTOR)"; exit 1; }
 	go vet ./...
 	@files=$$(gofmt -l $(GO_DIRS)); test -z "$$files" || { echo "gofmt: $$files"; exit 1; }
 	$(LINT) golangci-lint run ./...
 	clang-format-$(CLANG) --dry-run -Werror $(BPF_C)
+	shellcheck $(SCRIPTS)
+	go tool -modfile=tools/workflows/go.mod actionlint
 
 # scenarios: run every diagnosis scenario five times at intervals of 1, 2 and 5 seconds (under an hour); as root
 # The table of results is the end of the log, and _build/scenarios.json. With

@@ -160,13 +160,29 @@ func TestVerifyingAReleaseAsTheGuideSays(t *testing.T) {
 	t.Run("changed checksums", func(t *testing.T) {
 		output, err := verify(with(t, "SHA256SUMS", func(sums []byte) []byte { return append(sums, sums[:65]...) }))
 		require.Error(t, err, output)
-		require.NotContains(t, output, "Verified OK")
+		require.NotContains(t, output, "OK")
 	})
 	t.Run("the key of somebody else", func(t *testing.T) {
 		output, err := verify(with(t, "cosign.pub", func([]byte) []byte { return anotherKey(t) }))
 		require.Error(t, err, output)
-		require.NotContains(t, output, "Verified OK")
+		require.NotContains(t, output, "OK")
 	})
+}
+
+// Nobody but the workflow that publishes can sign so that this verifies: here,
+// that the guide names that workflow.
+func TestTheGuideNamesTheWorkflowThatSigns(t *testing.T) {
+	identity := regexp.MustCompile(`--certificate-identity https://(\S+?)/(\.github/\S+)@refs/tags/v[0-9.]+ `)
+	named := identity.FindStringSubmatch(commands(t, "--certificate-identity"))
+	require.NotNil(t, named)
+	module, err := os.ReadFile("../go.mod")
+	require.NoError(t, err)
+	require.Contains(t, string(module), "module "+named[1]+"\n")
+	workflow, err := os.ReadFile(filepath.Join("..", named[2]))
+	require.NoError(t, err)
+	for _, some := range []string{`push: {tags: ["v*"]}`, "id-token: write", "run: make sign\n"} {
+		require.Contains(t, string(workflow), some)
+	}
 }
 
 func anotherKey(t *testing.T) []byte {
@@ -196,13 +212,14 @@ func TestTheBinaryOfARelease(t *testing.T) {
 			deb, err := exec.Command("dpkg-deb", "--fsys-tarfile", r.path(architecture, ".deb")).Output()
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(content, inTar(t, bytes.NewReader(deb), "/usr/bin/otelcol-hotspot")), "of the .deb")
-			r.requireBinary(t, architecture, checksum(t, binary))
+			sum := checksum(t, binary)
+			r.requireBinary(t, architecture, sum)
 
 			info, err := buildinfo.ReadFile(binary)
 			require.NoError(t, err)
 			require.Contains(t, info.Settings, setting("GOARCH", architecture))
 			require.Contains(t, info.Settings, setting("CGO_ENABLED", "0"))
-			r.checkSBOM(t, architecture, info)
+			r.checkSBOM(t, architecture, info, sum)
 
 			run := func(args ...string) string {
 				cmd := exec.Command(binary, args...)
@@ -225,37 +242,54 @@ func setting(key, value string) debug.BuildSetting {
 	return debug.BuildSetting{Key: key, Value: value}
 }
 
-// checkSBOM compares the SBOM with what the linker wrote down.
-func (r release) checkSBOM(t *testing.T, architecture string, info *buildinfo.BuildInfo) {
+// checkSBOM compares the SBOM with the binary that it is of, and with what the
+// linker wrote down there.
+func (r release) checkSBOM(t *testing.T, architecture string, info *buildinfo.BuildInfo, sum string) {
 	t.Helper()
 	var sbom struct {
 		BOMFormat string
 		Metadata  struct {
-			Component struct{ Name, Version string }
+			Component struct {
+				Ref     string `json:"bom-ref"`
+				Version string
+			}
+			Properties []struct{ Name, Value string }
 		}
-		Components []struct{ Name, Version, PURL string }
+		Components []struct {
+			Ref                 string `json:"bom-ref"`
+			Name, Version, PURL string
+		}
+		Dependencies []struct {
+			Ref       string
+			DependsOn []string
+		}
 	}
 	content, err := os.ReadFile(r.path(architecture, ".cdx.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(content, &sbom))
 	require.Equal(t, "CycloneDX", sbom.BOMFormat)
 	require.Equal(t, r.version, sbom.Metadata.Component.Version)
-	listed := map[string]string{}
+	require.Contains(t, sbom.Metadata.Properties, struct{ Name, Value string }{"cdx:gomod:binary:hash:SHA-256", sum})
+
+	refs := map[string]bool{sbom.Metadata.Component.Ref: true}
+	listed, linked := map[string]string{}, map[string]string{"std": info.GoVersion}
 	for _, c := range sbom.Components {
-		require.NotEmpty(t, c.PURL, c.Name)
+		require.True(t, strings.HasPrefix(c.PURL, "pkg:golang/"+c.Name+"@"+c.Version+"?"), c.PURL)
 		listed[c.Name] = c.Version
+		refs[c.Ref] = true
 	}
-	require.Equal(t, strings.TrimPrefix(info.GoVersion, "go"), strings.TrimPrefix(listed["std"], "go"))
-	delete(listed, "std")
-	linked := map[string]string{}
 	for _, m := range info.Deps {
-		if m.Replace != nil { // the receiver, from the checkout
-			linked[m.Path] = listed[m.Path]
-			continue
-		}
 		linked[m.Path] = m.Version
+		if m.Replace != nil { // the receiver, from the checkout
+			linked[m.Path] = "v" + r.version
+		}
 	}
 	require.Equal(t, linked, listed)
+	for _, d := range sbom.Dependencies {
+		for _, ref := range append(d.DependsOn, d.Ref) {
+			require.Contains(t, refs, ref)
+		}
+	}
 }
 
 func TestTheSameSourceGivesTheSameRelease(t *testing.T) {
