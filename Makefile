@@ -231,7 +231,7 @@ scenarios:
 	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_SCENARIOS=full HOTSPOT_QUIET_HOST=$(HOTSPOT_QUIET_HOST) \
 		HOTSPOT_SCENARIOS_JSON=$(abspath _build/scenarios.json) go test -count=1 -v -timeout=3h ./internal/scenarios
 
-# test-kernels: test the BPF programs on Debian's kernels in an emulator and on this one, into docs/kernels.md (root; half an hour)
+# test-kernels: test the BPF programs on Debian's kernels in an emulator and on this one, into docs/kernels.md (root; a quarter of an hour)
 # KERNELS="host 6.12-amd64" tests some, SHORT=1 leaves out what takes long; both leave the page alone.
 test-kernels:
 	$(call install,cpio $(if $(findstring -amd64,$(KERNELS)),qemu-system-x86) $(if $(findstring -arm64,$(KERNELS)),qemu-system-arm))

@@ -106,29 +106,34 @@ func (c *Contention) attach(p *ebpf.Program) error {
 }
 
 // Read calls pair with every pair and victim with every victim the kernel
-// keeps. All counts go on: nothing is cleared by reading it.
+// keeps. All counts go on: nothing is cleared by reading it. Involuntary switches
+// may be behind by what moved from a CPU to the maps meanwhile: the next time
+// they are not.
 func (c *Contention) Read(pair func(Pair, Charge), victim func(pid uint32, v Victim)) error {
+	pairs, charges, err := c.pairs.read(c.objects.Pairs)
+	if err != nil {
+		return fmt.Errorf("read the pairs: %w", err)
+	}
+	pids, victims, err := c.victims.read(c.objects.Victims)
+	if err != nil {
+		return fmt.Errorf("read the victims: %w", err)
+	}
+	// After the maps, or what moves there in between would be counted twice.
 	if err := c.readCPUs(); err != nil {
 		return err
 	}
-	err := c.pairs.each(c.objects.Pairs, func(p Pair, charge Charge) {
-		charge.Involuntary += c.taken[p]
+	for i, p := range pairs {
+		charges[i].Involuntary += c.taken[p]
 		delete(c.taken, p)
-		pair(p, charge)
-	})
-	if err != nil {
-		return fmt.Errorf("read the pairs: %w", err)
+		pair(p, charges[i])
 	}
 	for p, times := range c.taken {
 		pair(p, Charge{Involuntary: times})
 	}
-	err = c.victims.each(c.objects.Victims, func(pid uint32, v Victim) {
-		v.Involuntary += c.lost[pid]
+	for i, pid := range pids {
+		victims[i].Involuntary += c.lost[pid]
 		delete(c.lost, pid)
-		victim(pid, v)
-	})
-	if err != nil {
-		return fmt.Errorf("read the victims: %w", err)
+		victim(pid, victims[i])
 	}
 	for pid, times := range c.lost {
 		victim(pid, Victim{Involuntary: times})
@@ -137,7 +142,7 @@ func (c *Contention) Read(pair func(Pair, Charge), victim func(pid uint32, v Vic
 }
 
 // readCPUs reads what ran on each CPU, and the involuntary switches that are not
-// in the maps yet. What moves there while they are read is seen twice, once.
+// in the maps yet.
 func (c *Contention) readCPUs() error {
 	clear(c.taken)
 	clear(c.lost)
@@ -287,25 +292,23 @@ type batch[K, V any] struct {
 	values []V
 }
 
-// each calls visit with every entry. One that is added meanwhile may be left
-// out; one that is there all along comes once.
-func (b *batch[K, V]) each(m *ebpf.Map, visit func(K, V)) error {
-	if b.keys == nil {
-		n := min(m.MaxEntries(), 4096)
-		b.keys, b.values = make([]K, n), make([]V, n)
-	}
+// read returns all entries, until it is called again. One that is added meanwhile
+// may be left out; one that is there all along comes once.
+func (b *batch[K, V]) read(m *ebpf.Map) ([]K, []V, error) {
+	room := min(int(m.MaxEntries()), 4096) // the kernel fills it with whole buckets
 	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := m.BatchLookup(&cursor, b.keys, b.values, nil)
-		end := errors.Is(err, ebpf.ErrKeyNotExist)
-		if err != nil && !end {
-			return err
+	for read := 0; ; {
+		if missing := read + room - len(b.keys); missing > 0 {
+			b.keys = append(b.keys, make([]K, missing)...)
+			b.values = append(b.values, make([]V, missing)...)
 		}
-		for i := range n {
-			visit(b.keys[i], b.values[i])
+		n, err := m.BatchLookup(&cursor, b.keys[read:], b.values[read:], nil)
+		read += n
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return b.keys[:read], b.values[:read], nil
 		}
-		if end {
-			return nil
+		if err != nil {
+			return nil, nil, err
 		}
 	}
 }

@@ -33,7 +33,7 @@ var parts = []part{
 	{of: "census", file: "bpf/census_kernel_linux_test.go", tests: "."},
 	{of: "contention", file: "bpf/contention_kernel_linux_test.go", tests: "."},
 	{of: "exits", file: "bpf/exits_kernel_linux_test.go", tests: "."},
-	{of: "contention", file: "internal/sampler/contention_kernel_linux_test.go", tests: "WaitIsAttributed"},
+	{of: "contention", file: "internal/sampler/contention_kernel_linux_test.go", tests: "WaitIsAttributed|InvoluntarySwitches"},
 	{of: "exits", file: "internal/sampler/lives_kernel_linux_test.go", tests: "ShortLived", long: true},
 	{of: "oom", file: "bpf/oom_kernel_linux_test.go", tests: "."},
 	{

@@ -63,7 +63,7 @@ func (s *Sampler) wait(th *thread, a *bpf.Activity) {
 func (s *Sampler) charge(key bpf.Pair, now bpf.Charge) {
 	p := s.pairOf(key)
 	// Counts of involuntary switches that move from a CPU to the map while it is
-	// read go back by as much the next time.
+	// read are behind by as much, until the next time.
 	now.Involuntary = max(now.Involuntary, p.kernel.Involuntary)
 	if now == p.kernel {
 		return

@@ -43,8 +43,9 @@ func ofCPU() []scenario {
 			name: "of two busy loops on one CPU the nice one is starved by the other",
 			play: func(s *stage) {
 				cpu := s.oneCPU()
-				s.enters("noisy", workload.Start(s, "busy", cpu, "-comm=noisy").Pid())
+				// Beside the other the nice one would starve before it is ready.
 				s.enters("nice", workload.Start(s, "busy", cpu, "-comm=nice", "-nice=19").Pid())
+				s.enters("noisy", workload.Start(s, "busy", cpu, "-comm=noisy").Pid())
 			},
 			must: oneStarvesTheOther("noisy", "nice"),
 			may:  bothAreBusy("noisy", "nice"),
