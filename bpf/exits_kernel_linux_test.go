@@ -94,7 +94,7 @@ func TestExitsThatFindNoRoomAreCounted(t *testing.T) {
 // A fork bomb at the pace of this machine, some 20 000 a second: each is read, or
 // counted as lost.
 func TestExitsOfAForkBombAreReadOrCountedAsLost(t *testing.T) {
-	const processes = 50_000
+	const processes = 20_000
 	open(t) // skips
 	exits, err := OpenExits()
 	require.NoError(t, err)
