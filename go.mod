@@ -2,6 +2,9 @@ module github.com/hotspot-otel/hotspot
 
 go 1.25.0
 
+// What is released is built with this one; see the Makefile.
+toolchain go1.26.10
+
 tool github.com/cilium/ebpf/cmd/bpf2go
 
 require (
