@@ -89,15 +89,35 @@ func (s *soaked) under(t *testing.T, load string, play func(*testing.T)) {
 	t.Helper()
 	passes, began := s.counted(t, "otelcol_hotspot_census_duration_count", ""), time.Now()
 	forks, switches := rates(t)
+	ran, waited := s.scheduled(t)
 	other := startPace(interval)
 	require.True(t, t.Run(load, play))
 	moreForks, moreSwitches := rates(t)
 	took := time.Since(began).Seconds()
 	windows := s.counted(t, "otelcol_hotspot_census_duration_count", "") - passes
 	possible := other.stop()
-	t.Logf("%s: in %.0f s %.0f windows, %d were possible; %.0f forks/s, %.0f switches/s; it holds %+v", load, took, windows,
-		possible, (moreForks-forks)/took, (moreSwitches-switches)/took, s.holds(t))
-	require.GreaterOrEqual(t, windows, 0.5*float64(possible), "the loop keeps its interval as well as another does")
+	ranSince, waitedSince := s.scheduled(t)
+	given := (ranSince - ran) / (ranSince - ran + waitedSince - waited)
+	t.Logf("%s: in %.0f s %.0f windows, %d were possible with %.0f %% of the CPU it asked for; %.0f forks/s, %.0f switches/s; it holds %+v",
+		load, took, windows, possible, 100*given, (moreForks-forks)/took, (moreSwitches-switches)/took, s.holds(t))
+	require.GreaterOrEqual(t, windows, 0.5*given*float64(possible), "the loop keeps its interval as well as it is given a CPU")
+}
+
+// scheduled returns for how long its threads have run and waited for a CPU, in
+// seconds.
+func (s *soaked) scheduled(t *testing.T) (ran, waited float64) {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.c.cmd.Process.Pid))
+	require.NoError(t, err)
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		require.NoError(t, err) // Go keeps its threads
+		var cpu, delay float64
+		_, err = fmt.Sscan(string(text), &cpu, &delay)
+		require.NoError(t, err)
+		ran, waited = ran+cpu/1e9, waited+delay/1e9
+	}
+	return ran, waited
 }
 
 // lasts lets time go by, and more where that is not enough for a single pass.
@@ -110,8 +130,9 @@ func (s *soaked) lasts(t *testing.T, length time.Duration) {
 // interval is that of the collection.
 const interval = 500 * time.Millisecond
 
-// pacer is a loop of this process with the interval of the collector's: on a host
-// with thousands of tasks that want to run, neither of them comes to its time.
+// pacer is a loop of this process with the interval of the collector's and nothing
+// else to do: on a host with thousands of tasks that want to run, neither comes to
+// its time.
 type pacer struct {
 	ticks   int
 	closing chan struct{}
@@ -236,9 +257,11 @@ func (s *soaked) requireKept(t *testing.T, before holdings) {
 	require.Eventually(t, func() bool {
 		now = s.holds(t)
 		return now.Goroutines <= before.Goroutines+16 && now.Files <= before.Files+8 && now.BPF <= before.BPF+1 && now.Heap <= before.Heap+100
-	}, patience/3, pace, "held %+v, holds %+v", before, &now)
+	}, patience, time.Second, "held %+v, holds %+v", before, &now) // each look is a garbage collection
 	t.Logf("held %+v, holds %+v", before, now)
-	require.Less(t, now.Peak, before.Resident+300)
+	// Less than 300 with a CPU when it asks for one. With a quarter of that windows are
+	// longer, and each has more exits.
+	require.Less(t, now.Peak, before.Resident+500)
 }
 
 // requireAccounts waits for a moment at which nothing is on its way: then what it
