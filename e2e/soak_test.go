@@ -111,23 +111,21 @@ func (s *soaked) requireChildren(t *testing.T, of []*workload.Process, length ti
 
 	told := 0.0
 	for _, p := range of {
-		var rates []float64
+		children, length := 0.0, 0.0
 		for _, r := range s.records(t) {
 			rate, ok := r.record.Attributes().Get("hotspot.evidence.children_per_second")
 			if ok && r.pid() == int64(p.Pid()) && r.record.Timestamp() > began && r.record.Timestamp() < ended {
-				rates = append(rates, rate.Double())
+				window, _ := r.record.Attributes().Get("hotspot.window")
+				children, length = children+rate.Double()*window.Double(), length+window.Double()
 			}
 		}
-		require.NotEmpty(t, rates, "process %d is no fork storm", p.Pid())
-		mean := 0.0
-		for _, rate := range rates {
-			mean += rate / float64(len(rates))
-		}
-		told += mean
+		require.Positive(t, length, "process %d is no fork storm", p.Pid())
+		told += children / length
 	}
 	made, missed := (moreForks-forks)/seconds, (lost-lostBefore)/seconds
 	t.Logf("%.0f processes made a second, %.0f told of, %.0f counted as lost", made, told, missed)
-	require.InEpsilon(t, made, told+missed, 0.1)
+	// Only some windows are told of; package bpf counts each exit.
+	require.InEpsilon(t, made, told+missed, 0.3)
 }
 
 // A collector that is told to end as it starts, loads its programs, reads the
