@@ -21,6 +21,12 @@ SLIM := _build/otelcol-hotspot-slim
 STORES := _build/victoria-metrics _build/victoria-logs
 PROMETHEUS := _build/prometheus _build/promtool
 
+# What is released is built by one toolchain, and that one's standard library is
+# looked at for vulnerabilities, whatever Go is installed; it is downloaded where it
+# is not. Nothing else needs it: with GOTOOLCHAIN=local all other targets make do
+# with what go.mod's go line asks for.
+release sign packages image test-release test-packages vulncheck: export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
+
 # A release: the same source gives the same files, wherever and whenever.
 ARCHES := amd64 arm64
 RELEASE := _build/release

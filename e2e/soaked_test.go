@@ -47,7 +47,7 @@ receivers:
   hotspot:
     collection_interval: 500ms
     initial_delay: 0s
-    diagnosis: {repeat_interval: 1s}
+    diagnosis: {repeat_interval: 1s, fork_storm: {min_cores: 0.01}} # for children that do nothing
 exporters:
   file: {path: %s, append: true, flush_interval: 100ms}
   otlp_http/kept:
@@ -89,13 +89,79 @@ func (s *soaked) under(t *testing.T, load string, play func(*testing.T)) {
 	t.Helper()
 	passes, began := s.counted(t, "otelcol_hotspot_census_duration_count", ""), time.Now()
 	forks, switches := rates(t)
+	ran, waited := s.scheduled(t)
+	other := startPace(interval)
 	require.True(t, t.Run(load, play))
 	moreForks, moreSwitches := rates(t)
 	took := time.Since(began).Seconds()
 	windows := s.counted(t, "otelcol_hotspot_census_duration_count", "") - passes
-	t.Logf("%s: in %.0f s %.0f windows, %.0f forks/s, %.0f switches/s; it holds %+v", load, took, windows,
-		(moreForks-forks)/took, (moreSwitches-switches)/took, s.holds(t))
-	require.Greater(t, windows, took/2, "the loop goes on: two windows a second, of which a busy host may miss some")
+	possible := other.stop()
+	ranSince, waitedSince := s.scheduled(t)
+	given := (ranSince - ran) / (ranSince - ran + waitedSince - waited)
+	t.Logf("%s: in %.0f s %.0f windows, %d were possible with %.0f %% of the CPU it asked for; %.0f forks/s, %.0f switches/s; it holds %+v",
+		load, took, windows, possible, 100*given, (moreForks-forks)/took, (moreSwitches-switches)/took, s.holds(t))
+	require.GreaterOrEqual(t, windows, 0.5*given*float64(possible), "the loop keeps its interval as well as it is given a CPU")
+}
+
+// scheduled returns for how long its threads have run and waited for a CPU, in
+// seconds.
+func (s *soaked) scheduled(t *testing.T) (ran, waited float64) {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.c.cmd.Process.Pid))
+	require.NoError(t, err)
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		require.NoError(t, err) // Go keeps its threads
+		var cpu, delay float64
+		_, err = fmt.Sscan(string(text), &cpu, &delay)
+		require.NoError(t, err)
+		ran, waited = ran+cpu/1e9, waited+delay/1e9
+	}
+	return ran, waited
+}
+
+// lasts lets time go by, and more where that is not enough for a single pass.
+func (s *soaked) lasts(t *testing.T, length time.Duration) {
+	t.Helper()
+	time.Sleep(length)
+	s.awaitPasses(t, 1)
+}
+
+// interval is that of the collection.
+const interval = 500 * time.Millisecond
+
+// pacer is a loop of this process with the interval of the collector's and nothing
+// else to do: on a host with thousands of tasks that want to run, neither comes to
+// its time.
+type pacer struct {
+	ticks   int
+	closing chan struct{}
+	over    chan struct{}
+}
+
+func startPace(interval time.Duration) *pacer {
+	p := &pacer{closing: make(chan struct{}), over: make(chan struct{})}
+	go func() {
+		defer close(p.over)
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				p.ticks++
+			case <-p.closing:
+				return
+			}
+		}
+	}()
+	return p
+}
+
+// stop returns how often it came round.
+func (p *pacer) stop() int {
+	close(p.closing)
+	<-p.over
+	return p.ticks
 }
 
 // awaitPasses returns when it has read the kernel some times more.
@@ -117,7 +183,12 @@ func (s *soaked) awaitThreads(t *testing.T, n int) {
 // counted adds up a metric of its own over all series with a label like this.
 func (s *soaked) counted(t *testing.T, name, label string) float64 {
 	t.Helper()
-	return countedIn(t, get(s.own, "/metrics"), name, label)
+	page := ""
+	s.c.await(t, "its own metrics", func() bool {
+		page = get(s.own, "/metrics")
+		return page != ""
+	})
+	return countedIn(t, page, name, label)
 }
 
 func countedIn(t *testing.T, page, name, label string) (sum float64) {
@@ -148,6 +219,7 @@ func get(address, path string) string {
 // holdings is what a process must not have more and more of.
 type holdings struct {
 	Goroutines, Files, BPF int
+	Heap                   uint64 // in use after a garbage collection, MiB
 	Resident, Peak         uint64 // MiB
 }
 
@@ -167,22 +239,29 @@ func (s *soaked) holds(t *testing.T) (h holdings) {
 	}
 	status, err := process.NewStatus()
 	require.NoError(t, err)
+	for line := range strings.Lines(get(s.profiles, "/debug/pprof/heap?gc=1&debug=1")) {
+		_, _ = fmt.Sscanf(line, "# HeapAlloc = %d", &h.Heap)
+	}
+	require.Positive(t, h.Heap)
+	h.Heap >>= 20
 	h.Resident, h.Peak = status.VmRSS>>20, status.VmHWM>>20
 	return h
 }
 
 // requireKept returns when it holds as much as before. Requests on their way have
-// some goroutines and a connection each; memory of a burst goes back with time.
+// some goroutines and a connection each. What is in use of memory has the tables for
+// 50 000 threads from then on; the resident set follows it minutes later.
 func (s *soaked) requireKept(t *testing.T, before holdings) {
 	t.Helper()
 	var now holdings
 	require.Eventually(t, func() bool {
 		now = s.holds(t)
-		return now.Goroutines <= before.Goroutines+16 && now.Files <= before.Files+8 && now.BPF <= before.BPF+1
-	}, patience/3, pace, "held %+v, holds %+v", before, &now)
+		return now.Goroutines <= before.Goroutines+16 && now.Files <= before.Files+8 && now.BPF <= before.BPF+1 && now.Heap <= before.Heap+100
+	}, patience, time.Second, "held %+v, holds %+v", before, &now) // each look is a garbage collection
 	t.Logf("held %+v, holds %+v", before, now)
-	require.Less(t, now.Resident, before.Resident+100)
-	require.Less(t, now.Peak, before.Resident+300)
+	// Less than 300 with a CPU when it asks for one. With a quarter of that windows are
+	// longer, and each has more exits.
+	require.Less(t, now.Peak, before.Resident+500)
 }
 
 // requireAccounts waits for a moment at which nothing is on its way: then what it
@@ -199,12 +278,12 @@ func (s *soaked) requireAccounts(t *testing.T) {
 			made, before, after, kept, lost)
 	}()
 	s.c.await(t, "an account of each record", func() bool {
-		before = len(readRecords(t, s.logsFile))
+		before = len(s.recordIDs(t))
 		page = get(s.own, "/metrics")
 		made = of(fmt.Sprintf(got, "log_records"), "") + of(fmt.Sprintf(refused, "log_records"), "")
 		kept = of("otelcol_exporter_sent_log_records", "otlp_http/kept")
 		lost = of("otelcol_exporter_send_failed_log_records", "otlp_http/refused")
-		after = len(readRecords(t, s.logsFile))
+		after = len(s.recordIDs(t))
 		return made > 0 && before <= int(made) && int(made) <= after && made == kept && made == lost
 	})
 
@@ -220,7 +299,7 @@ func (s *soaked) requireAccounts(t *testing.T) {
 // requireNothingLost waits for each record that was made to be at the backend.
 func (s *soaked) requireNothingLost(t *testing.T) {
 	t.Helper()
-	made := readRecords(t, s.logsFile)
+	made := s.recordIDs(t)
 	s.c.await(t, "the records of outages and reloads", func() bool {
 		for id := range made {
 			if !s.kept.has(id) {
@@ -246,24 +325,38 @@ func (s *soaked) requireNoFlood(t *testing.T, reloads int) {
 	require.Less(t, ours, 20+5*reloads)
 }
 
-func readRecords(t *testing.T, file string) map[string]bool {
+// records returns each record it has made.
+func (s *soaked) records(t *testing.T) (all []said) {
 	t.Helper()
-	ids := map[string]bool{}
-	for _, line := range lines(t, file) {
+	for _, line := range lines(t, s.logsFile) {
 		batch, err := (&plog.JSONUnmarshaler{}).UnmarshalLogs(line)
 		require.NoError(t, err)
-		identify(batch, ids)
+		all = append(all, recordsOf(batch)...)
+	}
+	return all
+}
+
+func (s *soaked) recordIDs(t *testing.T) map[string]bool {
+	t.Helper()
+	ids := map[string]bool{}
+	for _, one := range s.records(t) {
+		ids[one.id()] = true
 	}
 	return ids
 }
 
-// identify adds what tells the records of a batch from all others.
-func identify(batch plog.Logs, ids map[string]bool) {
+func recordsOf(batch plog.Logs) (all []said) {
 	for _, rl := range batch.ResourceLogs().All() {
 		for _, r := range rl.ScopeLogs().At(0).LogRecords().All() {
-			ids[fmt.Sprint(said{r, rl.Resource()}.pid(), r.Timestamp(), r.EventName(), r.Body().Str())] = true
+			all = append(all, said{r, rl.Resource()})
 		}
 	}
+	return all
+}
+
+// id tells a record from all others.
+func (s said) id() string {
+	return fmt.Sprint(s.pid(), s.record.Timestamp(), s.record.EventName(), s.record.Body().Str())
 }
 
 // sink is a backend for OTLP over HTTP that can go away and return.
@@ -312,7 +405,9 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	if r.URL.Path == "/v1/logs" {
-		identify(logs, s.records)
+		for _, one := range recordsOf(logs) {
+			s.records[one.id()] = true
+		}
 	} else {
 		s.batches++
 	}

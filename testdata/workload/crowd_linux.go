@@ -2,7 +2,6 @@ package workload
 
 import (
 	"errors"
-	"fmt"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -12,15 +11,9 @@ import (
 // stay where they are, the same number on every CPU.
 func crowd(n int, pinned bool) error {
 	runtime.GOMAXPROCS(n + 1)
-	var allowed unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
-		return fmt.Errorf("find the CPUs: %w", err)
-	}
-	var cpus []int
-	for cpu := range len(allowed) * 64 {
-		if allowed.IsSet(cpu) {
-			cpus = append(cpus, cpu)
-		}
+	cpus, err := allowed()
+	if err != nil {
+		return err
 	}
 	running := make(chan error, n)
 	for i := range n {

@@ -54,7 +54,8 @@ func run(name string, args []string) error {
 	flags.StringVar(&o.comm, "comm", name, "name of the main thread")
 	flags.DurationVar(&o.life, "life", DefaultLife, "killed after this time")
 	exit := flags.Bool("exit", false, "account: exit instead of stopping")
-	children := flags.Int("count", 0, "spawn: how many children; 0 is without end")
+	children := flags.Int("count", 0, "spawn, exits: how many children; 0 is without end")
+	one := flags.Bool("one", false, "pingpong: one process, of two threads")
 	pinned := flags.Bool("pinned", false, "crowd: each thread stays on one CPU")
 	base := flags.Int("base", 0, "leak: bytes to have before it begins, when continued")
 	collect := flags.Duration("collect", 0, "leak: gives back a part this often; 0 is never")
@@ -102,8 +103,11 @@ func run(name string, args []string) error {
 	case "spawn":
 		rate, cpu := a.number("per-second"), a.duration("cpu-each")
 		work = func() error { return spawn(rate, cpu, *children) }
+	case "exits":
+		rate := a.number("per-second")
+		work = func() error { return exits(rate, *children) }
 	case "pingpong":
-		work = pingpong
+		work = func() error { return pingpong(*one) }
 	case "leak":
 		rate := a.number("bytes-per-second")
 		work = func() error { return leak(*base, rate, *collect) }
