@@ -25,7 +25,8 @@ PROMETHEUS := _build/prometheus _build/promtool
 # looked at for vulnerabilities, whatever Go is installed; it is downloaded where it
 # is not. Nothing else needs it: with GOTOOLCHAIN=local all other targets make do
 # with what go.mod's go line asks for.
-release sign packages image test-release test-packages vulncheck: export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
+RELEASE_GO ?= $(shell sed -n 's/^toolchain //p' go.mod)
+release sign packages image test-release test-packages vulncheck: export GOTOOLCHAIN := $(RELEASE_GO)
 
 # A release: the same source gives the same files, wherever and whenever.
 ARCHES := amd64 arm64
