@@ -229,11 +229,16 @@ func (s *Sampler) openPairs() {
 	s.idle = merge(idle, rested)
 }
 
+// Every so many passes it is looked which idle pairs are of the dead: a crowd that
+// is over leaves tens of thousands, and that would be a third of what a pass costs.
+const lookEvery = 4
+
 // expired gives up a pair that is long idle, or of the dead, and what the kernel
 // keeps of it, to make room for others.
 func (s *Sampler) expired(p *pair) bool {
 	key := bpf.Pair{Victim: p.Victim.Pid, Aggressor: p.Aggressor.Pid}
-	if s.now-p.activeAt < s.pairExpiry && s.called(key.Victim) != nil && s.called(key.Aggressor) != nil {
+	if s.now-p.activeAt < s.pairExpiry &&
+		(s.pass%lookEvery != 0 || s.called(key.Victim) != nil && s.called(key.Aggressor) != nil) {
 		return false
 	}
 	if final, ok := s.from.Contention.Forget(key); ok && final.Wait > p.kernel.Wait {

@@ -108,3 +108,19 @@ func BenchmarkPairs(b *testing.B) {
 		}
 	}
 }
+
+func TestTheRoomOfAStormIsGivenBack(t *testing.T) {
+	r := newRig(t)
+	storm := []record{}
+	for pid := range uint32(1000) {
+		storm = append(storm, leader(pid+1, 0))
+	}
+	for i := range 9 {
+		if i == 4 {
+			storm = storm[:10]
+		}
+		r.pass(time.Duration(100+5*i)*second, storm...)
+	}
+	require.Len(t, r.snapshot.Windows, 10)
+	require.Less(t, cap(r.snapshot.Windows), 200)
+}

@@ -163,11 +163,19 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 	return nil
 }
 
+// How many times as many windows as there are may find room before that is given
+// back.
+const spacious = 8
+
 // close ends the window of every process.
 func (s *Sampler) close(snapshot *Snapshot, first bool) {
 	snapshot.Pairs = s.closePairs()
 	available := s.from.Host.AvailableMemory()
-	windows := slices.Grow(snapshot.Windows, len(s.seen)+len(s.gone)+1)
+	n := len(s.seen) + len(s.gone) + 1
+	if cap(snapshot.Windows) > spacious*n {
+		snapshot.Windows = nil // of a storm of processes that is over
+	}
+	windows := slices.Grow(snapshot.Windows, n)
 	for _, p := range s.seen {
 		n := len(windows)
 		if s.advance(p, available, &windows[:n+1][n]) && !first {
