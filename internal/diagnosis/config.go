@@ -145,7 +145,7 @@ func DefaultConfig() Config {
 			MinMajorFaultsPerSecond: 100,
 			MinMemoryStall:          0.1,
 			MinRefaultsPerSecond:    10000,
-			MinSystemShare:          0.25,
+			MinSystemShare:          0.4,
 		},
 		Starved: StarvedConfig{
 			RuleConfig:    enabled,

@@ -42,14 +42,14 @@ func TestMemThrashing(t *testing.T) {
 			matches: true,
 		},
 		"just under min_system_share faults are the price of other work": {
-			change: func(w *sampler.Window) { w.Used.User, w.Used.System = 3*time.Second+1, time.Second },
+			change: func(w *sampler.Window) { w.Used.User, w.Used.System = 3*time.Second+1, 2*time.Second },
 		},
 		"min_system_share matches": {
-			change:  func(w *sampler.Window) { w.Used.User, w.Used.System = 3*time.Second, time.Second },
+			change:  func(w *sampler.Window) { w.Used.User, w.Used.System = 3*time.Second, 2*time.Second },
 			matches: true,
 		},
 		"just over min_system_share matches": {
-			change:  func(w *sampler.Window) { w.Used.User, w.Used.System = 3*time.Second, time.Second+1 },
+			change:  func(w *sampler.Window) { w.Used.User, w.Used.System = 3*time.Second, 2*time.Second+1 },
 			matches: true,
 		},
 		"a process without CPU time has no system share": {
@@ -150,7 +150,7 @@ func TestMemThrashingSaysHow(t *testing.T) {
 		held("memory_stall", 0.4, 0.1),
 		fact("returned_pages_per_second", 0),
 		held("refaults_per_second", 20000, 10000),
-		held("system_share", 1, 0.25),
+		held("system_share", 1, 0.4),
 	}, finding.Evidence)
 }
 
