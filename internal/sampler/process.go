@@ -23,7 +23,7 @@ type thread struct {
 	queued, charged uint64
 }
 
-// use is what a thread has used since its start; times in ns.
+// use is what a thread, or all of a process, has used since its start; times in ns.
 type use struct {
 	cpu, user, system        uint64
 	runQueue                 uint64 // the wait in progress included
@@ -47,6 +47,17 @@ func useOf(a *bpf.Activity, th *thread) use {
 		voluntary:   a.Voluntary,
 		involuntary: a.Involuntary,
 	}
+}
+
+func (u *use) add(other use) {
+	u.cpu += other.cpu
+	u.user += other.user
+	u.system += other.system
+	u.runQueue += other.runQueue
+	u.minorFaults += other.minorFaults
+	u.majorFaults += other.majorFaults
+	u.voluntary += other.voluntary
+	u.involuntary += other.involuntary
 }
 
 // runs returns how often the thread has left a CPU.
@@ -99,26 +110,16 @@ type common struct {
 
 // sums gathers the records of one process in one pass.
 type sums struct {
-	cpu, user, system        uint64 // ns
-	runQueue                 uint64 // ns, waits in progress included
-	minorFaults, majorFaults uint64
-	voluntary, involuntary   uint64
-	threads                  int
-	busiest, delayed         Thread
-	maxThreadCPU             time.Duration
+	use
+	threads          int
+	busiest, delayed Thread
+	maxThreadCPU     time.Duration
 	common
 	complete bool // the record of the process was among them
 }
 
 func (s *sums) addThread(u *use) {
-	s.cpu += u.cpu
-	s.user += u.user
-	s.system += u.system
-	s.runQueue += u.runQueue
-	s.minorFaults += u.minorFaults
-	s.majorFaults += u.majorFaults
-	s.voluntary += u.voluntary
-	s.involuntary += u.involuntary
+	s.add(*u)
 	s.threads++
 }
 
@@ -134,13 +135,15 @@ func (s *sums) addProcess(p *bpf.Process, pageSize uint64) {
 	if s.complete {
 		return
 	}
-	s.cpu += p.DeadCpu
-	s.user += p.DeadUser
-	s.system += p.DeadSystem
-	s.minorFaults += p.DeadMinorFaults
-	s.majorFaults += p.DeadMajorFaults
-	s.voluntary += p.DeadVoluntary
-	s.involuntary += p.DeadInvoluntary
+	s.add(use{
+		cpu:         p.DeadCpu,
+		user:        p.DeadUser,
+		system:      p.DeadSystem,
+		minorFaults: p.DeadMinorFaults,
+		majorFaults: p.DeadMajorFaults,
+		voluntary:   p.DeadVoluntary,
+		involuntary: p.DeadInvoluntary,
+	})
 	s.complete = true
 }
 
@@ -165,14 +168,16 @@ func (s *sums) advance(last Usage, deadRunQueue uint64) Usage {
 // exit takes in the final sums of a process.
 func (s *sums) exit(e *bpf.Exit) {
 	*s = sums{
-		cpu:         e.Cpu,
-		user:        e.User,
-		system:      e.System,
-		minorFaults: e.MinorFaults,
-		majorFaults: e.MajorFaults,
-		voluntary:   e.Voluntary,
-		involuntary: e.Involuntary,
-		complete:    true,
+		use: use{
+			cpu:         e.Cpu,
+			user:        e.User,
+			system:      e.System,
+			minorFaults: e.MinorFaults,
+			majorFaults: e.MajorFaults,
+			voluntary:   e.Voluntary,
+			involuntary: e.Involuntary,
+		},
+		complete: true,
 	}
 }
 
