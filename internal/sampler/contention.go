@@ -8,27 +8,28 @@ import (
 	"github.com/hotspot-otel/hotspot/bpf"
 )
 
-// pair is a Pair over its life.
-type pair struct {
-	Pair
+// kept is what is kept of a pair over its life.
+type kept struct {
 	kernel   bpf.Charge    // as last read
 	active   bool          // charged in this window, and so among the active
-	activeAt time.Duration // when the last pass began in which it was, since boot
+	idle     bool          // among the idle, which it leaves when the window is closed
 	over     bool          // replaced: one of its pids is another process's by now
+	activeAt time.Duration // when the last pass began in which it was active, since boot
 }
 
 // byWait puts the longest wait of the window first.
-func byWait(a, b *pair) int {
+func byWait(a, b *Pair) int {
 	if a.Wait != b.Wait {
 		return cmp.Compare(b.Wait, a.Wait)
 	}
-	return byTotal(a, b)
+	return byRest(a, b)
 }
 
-// byTotal puts the longest wait since the pair began first.
-func byTotal(a, b *pair) int {
-	if a.Total != b.Total {
-		return cmp.Compare(b.Total, a.Total)
+// byRest puts the longest wait first of all since the pair began but for this
+// window: what it has when it rests, and as long as it does.
+func byRest(a, b *Pair) int {
+	if a, b := a.Total-a.Wait, b.Total-b.Wait; a != b {
+		return cmp.Compare(b, a)
 	}
 	return cmp.Or(cmp.Compare(a.Victim.Pid, b.Victim.Pid), cmp.Compare(a.Aggressor.Pid, b.Aggressor.Pid))
 }
@@ -61,13 +62,15 @@ func (s *Sampler) wait(th *thread, a *bpf.Activity) {
 }
 
 func (s *Sampler) charge(key bpf.Pair, now bpf.Charge) {
-	p := s.pairOf(key)
-	// Counts of involuntary switches that move from a CPU to the map while it is
-	// read are behind by as much, until the next time.
-	now.Involuntary = max(now.Involuntary, p.kernel.Involuntary)
-	if now == p.kernel {
-		return
+	if p := s.pairs[key]; p != nil {
+		// Counts of involuntary switches that move from a CPU to the map while it is
+		// read are behind by as much, until the next time.
+		now.Involuntary = max(now.Involuntary, p.kernel.Involuntary)
+		if now == p.kernel {
+			return // as most of them: whose the pids are is not asked
+		}
 	}
+	p := s.pairOf(key)
 	p.add(since(now.Wait, p.kernel.Wait))
 	p.TotalInvoluntary += now.Involuntary - p.kernel.Involuntary
 	p.Involuntary += now.Involuntary - p.kernel.Involuntary
@@ -90,14 +93,14 @@ func (s *Sampler) victim(pid uint32, now bpf.Victim) {
 	w.kernel = now
 }
 
-func (p *pair) add(wait time.Duration) {
+func (p *Pair) add(wait time.Duration) {
 	p.Wait += wait
 	p.Total += wait
 }
 
 // pairOf returns the pair, begun anew if one of its pids is another process's
 // by now.
-func (s *Sampler) pairOf(key bpf.Pair) *pair {
+func (s *Sampler) pairOf(key bpf.Pair) *Pair {
 	p := s.pairs[key]
 	if p == nil {
 		p = s.beginPair(bpf.Charge{})
@@ -107,6 +110,7 @@ func (s *Sampler) pairOf(key bpf.Pair) *pair {
 	_, same2 := s.resolve(&p.Aggressor, key.Aggressor)
 	if !same1 || !same2 {
 		p.over = true
+		s.leave(p)
 		p = s.beginPair(p.kernel)
 		s.pairs[key] = p
 		s.resolve(&p.Victim, key.Victim)
@@ -116,18 +120,27 @@ func (s *Sampler) pairOf(key bpf.Pair) *pair {
 }
 
 // beginPair returns a pair that has not waited before this window.
-func (s *Sampler) beginPair(kernel bpf.Charge) *pair {
-	p := &pair{Pair: Pair{Since: s.lastWall}, kernel: kernel}
+func (s *Sampler) beginPair(kernel bpf.Charge) *Pair {
+	p := &Pair{Since: s.lastWall, kept: kept{kernel: kernel}}
 	s.activate(p)
 	return p
 }
 
 // activate puts a pair among those of this window.
-func (s *Sampler) activate(p *pair) {
+func (s *Sampler) activate(p *Pair) {
 	p.activeAt = s.now
 	if !p.active {
 		p.active = true
 		s.active = append(s.active, p)
+		s.leave(p)
+	}
+}
+
+// leave has a pair leave the idle, if it is among them, when the window is closed.
+func (s *Sampler) leave(p *Pair) {
+	if p.idle {
+		p.idle = false
+		s.leaving = append(s.leaving, p)
 	}
 }
 
@@ -184,7 +197,8 @@ func (s *Sampler) attributeWaiting() {
 	}
 }
 
-// closePairs makes this window's pairs and tells the aggressors of them.
+// closePairs makes this window's pairs and tells the aggressors of them. Of the
+// idle, tens of thousands after a crowd, it looks at none.
 func (s *Sampler) closePairs() []*Pair {
 	for _, p := range s.active {
 		s.resolve(&p.Victim, p.Victim.Pid)
@@ -192,25 +206,28 @@ func (s *Sampler) closePairs() []*Pair {
 			aggressor.impose(p.Wait, s.pass)
 		}
 	}
+	s.idle = without(s.idle, s.leaving)
+	s.leaving = s.leaving[:0]
+	s.unfound = slices.DeleteFunc(s.unfound, func(p *Pair) bool {
+		if !p.idle {
+			return true
+		}
+		s.resolve(&p.Victim, p.Victim.Pid)
+		s.resolve(&p.Aggressor, p.Aggressor.Pid)
+		return p.found()
+	})
 	slices.SortFunc(s.active, byWait)
 	pairs := s.snapshot.Pairs[:0]
 	for _, p := range s.active {
 		if !p.over {
-			pairs = append(pairs, &p.Pair)
+			pairs = append(pairs, p)
 		}
 	}
-	for _, p := range s.idle {
-		if p.over || p.active {
-			continue
-		}
-		if p.Victim.Start == 0 || p.Aggressor.Start == 0 {
-			s.resolve(&p.Victim, p.Victim.Pid)
-			s.resolve(&p.Aggressor, p.Aggressor.Pid)
-		}
-		pairs = append(pairs, &p.Pair)
-	}
-	return pairs
+	return append(pairs, s.idle...)
 }
+
+// found tells whether both its processes are known.
+func (p *Pair) found() bool { return p.Victim.Start != 0 && p.Aggressor.Start != 0 }
 
 // openPairs makes the pairs ready for the next window, after its predecessor
 // has been used.
@@ -220,52 +237,89 @@ func (s *Sampler) openPairs() {
 	}
 	rested := s.active
 	s.active, s.rested = s.rested[:0], rested
-	idle := slices.DeleteFunc(s.idle, func(p *pair) bool { return p.over || p.active || s.expired(p) })
-	rested = slices.DeleteFunc(rested, func(p *pair) bool { return p.over })
+	s.expire()
+	rested = slices.DeleteFunc(rested, func(p *Pair) bool { return p.over })
 	for _, p := range rested {
-		p.Wait, p.Involuntary, p.active = 0, 0, false
+		p.Wait, p.Involuntary, p.active, p.idle = 0, 0, false, true
+		s.oldest = min(s.oldest, p.activeAt)
+		if !p.found() {
+			s.unfound = append(s.unfound, p)
+		}
 	}
-	slices.SortFunc(rested, byTotal)
-	s.idle = merge(idle, rested)
+	slices.SortFunc(rested, byRest)
+	s.idle = with(s.idle, rested)
 }
 
-// Every so many passes it is looked which idle pairs are of the dead: a crowd that
-// is over leaves tens of thousands, and that would be a third of what a pass costs.
+// Every so many passes it is looked which idle pairs are of the dead.
 const lookEvery = 4
 
-// expired gives up a pair that is long idle, or of the dead, and what the kernel
-// keeps of it, to make room for others.
-func (s *Sampler) expired(p *pair) bool {
-	key := bpf.Pair{Victim: p.Victim.Pid, Aggressor: p.Aggressor.Pid}
-	if s.now-p.activeAt < s.pairExpiry &&
-		(s.pass%lookEvery != 0 || s.called(key.Victim) != nil && s.called(key.Aggressor) != nil) {
-		return false
+// expire gives up the idle pairs that are so for long, or of the dead, and what
+// the kernel keeps of them, to make room for others.
+func (s *Sampler) expire() {
+	look := s.pass%lookEvery == 0
+	if !look && s.now-s.oldest < s.pairExpiry {
+		return
 	}
+	s.oldest = s.now
+	s.idle = slices.DeleteFunc(s.idle, func(p *Pair) bool {
+		if s.now-p.activeAt < s.pairExpiry && !(look && s.ended(p)) {
+			s.oldest = min(s.oldest, p.activeAt)
+			return false
+		}
+		p.idle = false
+		s.giveUp(p)
+		return true
+	})
+}
+
+// ended tells whether a process of the pair is gone, its pid another's maybe.
+func (s *Sampler) ended(pair *Pair) bool {
+	gone := func(side *Process) bool {
+		p := s.called(side.Pid)
+		return p == nil || side.Start != 0 && side.ID != p.ID
+	}
+	return gone(&pair.Victim) || gone(&pair.Aggressor)
+}
+
+func (s *Sampler) giveUp(p *Pair) {
+	key := bpf.Pair{Victim: p.Victim.Pid, Aggressor: p.Aggressor.Pid}
 	if final, ok := s.from.Contention.Forget(key); ok && final.Wait > p.kernel.Wait {
 		// Charged between the last reading and now: it is not idle after all.
 		p.add(time.Duration(final.Wait - p.kernel.Wait))
 		p.kernel = bpf.Charge{}
 		s.activate(p)
-		return true
+		return
 	}
 	delete(s.pairs, key)
-	return true
 }
 
-// merge adds pairs to others, both by their total.
-func merge(to, from []*pair) []*pair {
-	i, j := len(to)-1, len(from)-1
-	to = append(to, from...)
-	for at := len(to) - 1; j >= 0; at-- {
-		if i >= 0 && byTotal(to[i], from[j]) > 0 {
-			to[at] = to[i]
-			i--
-		} else {
-			to[at] = from[j]
-			j--
-		}
+// with returns the idle pairs and others that rest now, both as byRest has them.
+// It finds their places rather than looking at all.
+func with(idle, others []*Pair) []*Pair {
+	end := len(idle)
+	idle = append(idle, others...)
+	for n := len(others); n > 0; n-- {
+		p := others[n-1]
+		at, _ := slices.BinarySearchFunc(idle[:end], p, byRest)
+		copy(idle[at+n:], idle[at:end])
+		idle[at+n-1] = p
+		end = at
 	}
-	return to
+	return idle
+}
+
+// without returns the idle pairs but those that leave them.
+func without(idle, leaving []*Pair) []*Pair {
+	slices.SortFunc(leaving, byRest)
+	stay, from := idle[:0], 0
+	for _, p := range leaving {
+		n, _ := slices.BinarySearchFunc(idle[from:], p, byRest)
+		stay = append(stay, idle[from:from+n]...)
+		from += n + 1
+	}
+	stay = append(stay, idle[from:]...)
+	clear(idle[len(stay):])
+	return stay
 }
 
 // impose counts wait another process had behind this one.

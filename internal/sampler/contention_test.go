@@ -16,6 +16,7 @@ type fakeContention struct {
 	victims map[uint32]bpf.Victim
 	running []uint32      // they share each wait in progress; 0 is the idle task
 	asked   []bpf.Waiting // since the last reading
+	err     error         // of reading, after all has been said
 }
 
 func (c *fakeContention) Read(pair func(bpf.Pair, bpf.Charge), victim func(uint32, bpf.Victim)) error {
@@ -26,7 +27,7 @@ func (c *fakeContention) Read(pair func(bpf.Pair, bpf.Charge), victim func(uint3
 	for pid, v := range c.victims {
 		victim(pid, v)
 	}
-	return nil
+	return c.err
 }
 
 func (c *fakeContention) InProgress(w *bpf.Waiting, charge func(by uint32, ns uint64)) {
@@ -196,4 +197,60 @@ func TestTheDelayedThreadIsTheOneThatWaitedTheLongest(t *testing.T) {
 		follower(7, 8, 0, 0, inQueue(2*second, second), switched(130, 25))))
 	require.Equal(t, Thread{TID: 7, CPU: 5 * second, RunQueue: second, Runs: 3}, w.Busiest)
 	require.Equal(t, Thread{TID: 8, RunQueue: 3 * second, Runs: 35}, w.Delayed)
+}
+
+func TestAnIdlePairEndsWithItsProcess(t *testing.T) {
+	key := bpf.Pair{Victim: 7, Aggressor: 9}
+	victim, aggressor := leader(7, second), leader(9, second)
+	for name, after := range map[string][]record{
+		"the victim is gone":                         {aggressor},
+		"the victim's pid is another process's":      {leader(7, 107*second), aggressor},
+		"the aggressor is gone":                      {victim},
+		"the aggressor's pid is another process's":   {victim, leader(9, 107*second)},
+		"both are gone":                              {},
+		"both pids are those of two other processes": {leader(7, 107*second), leader(9, 107*second)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, c := newContendedRig(t)
+			c.pairs = map[bpf.Pair]bpf.Charge{key: {Wait: uint64(second)}}
+			at := 100 * second
+			require.Len(t, r.pass(at, victim, aggressor).Pairs, 1)
+			for range 2 * lookEvery {
+				at += 5 * second
+				for _, p := range r.pass(at, after...).Pairs {
+					require.Equal(t, second, p.Victim.Start, "its series is not another's")
+					require.Equal(t, second, p.Aggressor.Start)
+				}
+			}
+			require.Empty(t, r.pass(at+5*second, after...).Pairs)
+			require.NotContains(t, c.pairs, key, "its place in the kernel is free")
+		})
+	}
+}
+
+func TestAnIdlePairFindsAProcessThatIsToldOfLate(t *testing.T) {
+	r, c := newContendedRig(t)
+	x := &fakeExits{}
+	r.from.Exits = x
+	c.pairs = map[bpf.Pair]bpf.Charge{{Victim: 7, Aggressor: 9}: {Wait: uint64(second)}}
+	aggressor := func(after int) string {
+		pairs := r.pass(time.Duration(100+5*after)*second, leader(7, second)).Pairs
+		require.Len(t, pairs, 1)
+		return pairs[0].Aggressor.Name
+	}
+	require.Empty(t, aggressor(0))
+	require.Empty(t, aggressor(1))
+	require.Empty(t, aggressor(2))
+	x.exits = []bpf.Exit{exited(9, 7, 99*second, second, "cc1")}
+	require.Equal(t, "cc1", aggressor(3))
+}
+
+func TestAPairThatNeverFindsItsProcessIsLookedForOnce(t *testing.T) {
+	r, c := newContendedRig(t)
+	key := bpf.Pair{Victim: 7, Aggressor: 9}
+	for i := range time.Duration(20) {
+		c.pairs = map[bpf.Pair]bpf.Charge{key: {Wait: uint64((i/2 + 1) * second)}}
+		r.pass((100+i)*second, leader(7, second))
+	}
+	require.Len(t, r.unfound, 1)
 }

@@ -2,6 +2,7 @@ package sampler
 
 import (
 	"cmp"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -126,9 +127,18 @@ func TestThePairsOfAWindowAreThoseOfASimpleModel(t *testing.T) {
 				failed++
 				continue
 			}
-			m.open = false
 			m.charge(pending, now)
 			clear(pending)
+			if pass > 0 && random.IntN(8) == 0 {
+				c.err = errors.New("torn")
+				r.host.sinceBoot, r.kernel = now, fakeKernel{records: records}
+				_, err := r.Sample()
+				require.ErrorIs(t, err, c.err)
+				c.err, m.open = nil, true
+				failed++
+				continue
+			}
+			m.open = false
 			m.last, m.alive = now, alive
 
 			got := []modelPair{}

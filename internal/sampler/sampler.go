@@ -23,10 +23,13 @@ type Sampler struct {
 	processes map[uint32]*process    // by process id
 	limbo     map[ID]*process        // neither seen by the last census nor said to have exited
 	departed  [2]map[uint32]*process // exited in the last two passes, the older first
-	pairs     map[bpf.Pair]*pair
-	active    []*pair // charged in this window
-	rested    []*pair // charged in the one before; kept for its memory
-	idle      []*pair // the others, and those that have become active since; the longest total first
+	pairs     map[bpf.Pair]*Pair
+	active    []*Pair       // charged in this window
+	rested    []*Pair       // charged in the one before; kept for its memory
+	idle      []*Pair       // the others, as byRest has them
+	leaving   []*Pair       // are among the idle, and should not be
+	unfound   []*Pair       // idle ones of a process that is not known yet
+	oldest    time.Duration // none of the idle was active before, since boot
 
 	// Of this pass.
 	current  *process   // that of the last record: threads come together
@@ -81,7 +84,7 @@ func New(from Sources, readings int, options ...Option) *Sampler {
 		processes: make(map[uint32]*process),
 		limbo:     make(map[ID]*process),
 		departed:  [2]map[uint32]*process{make(map[uint32]*process), make(map[uint32]*process)},
-		pairs:     make(map[bpf.Pair]*pair),
+		pairs:     make(map[bpf.Pair]*Pair),
 		mostChild: make(map[uint32]time.Duration),
 		first:     sinceBoot,
 		readings:  make([]time.Duration, 0, max(readings, 2)),

@@ -164,6 +164,8 @@ type Pair struct {
 	Total             time.Duration // since then
 	Involuntary       uint64        // times the aggressor took the CPU in this window
 	TotalInvoluntary  uint64
+
+	kept
 }
 
 // Kill is a process the kernel killed for want of memory.
