@@ -25,15 +25,18 @@ func TestStoresTellWhoWaitedBehindWhom(t *testing.T) {
 	needsRoot(t)
 	c, stores := exportToStores(t)
 	aggressor := workload.Start(t, "busy", "-cpu=0", "-comm=aggressor")
+	by := int64(aggressor.Pid())
+	var ran account
+	read := func() { ran.read(t, func() float64 { return schedstat(t, by, 0) }) }
+	read() // before there can be a pair
 	victim := workload.Start(t, "busy", "-cpu=0", "-nice=19", "-comm=victim")
-	by, of := int64(aggressor.Pid()), int64(victim.Pid())
+	of := int64(victim.Pid())
 	pair := fmt.Sprintf(`hotspot_process_wait_time_seconds_total{process_pid="%d",hotspot_aggressor_pid="%d"}`, of, by)
 
-	var ran account
 	const windows = 20 // a wait lasts up to a third of one
 	var first, last backend.Sample
 	c.await(t, "20 windows with both", func() bool {
-		ran.read(t, func() float64 { return schedstat(t, by, 0) })
+		read()
 		samples := stores.samples(t, pair)
 		if len(samples) <= windows {
 			return false
