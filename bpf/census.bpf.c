@@ -145,7 +145,7 @@ static __always_inline bool sleeps_on(const struct task_struct *t)
 	__u64 passed;
 	__u32 cpu;
 
-	if (!rq || t->on_rq)
+	if (!rq || task_on_rq(t))
 		return false;
 	cpu = rq->cpu;
 	m = bpf_map_lookup_elem(&moments, &cpu);

@@ -535,7 +535,7 @@ int BPF_PROG(contention, bool preempt, struct task_struct *prev,
 
 	/* The preempt argument and the state do not tell in every case whether the
 	 * task has lost the CPU without giving it up. */
-	lost = prev->pid && prev->on_rq && !task_sleeps(prev);
+	lost = prev->pid && task_on_rq(prev) && !task_sleeps(prev);
 	/* This program's own memory is not touched unless it must be: nobody has
 	 * used it since, and a line of it costs 30 to 40 ns in a guest. The wait of
 	 * a task that loses the CPU only begins. */
@@ -589,7 +589,7 @@ int BPF_PROG(migration, struct task_struct *t)
 	c = bpf_map_lookup_elem(&cpus, &cpu);
 	if (!c)
 		return 0;
-	if (t->on_rq == TASK_ON_RQ_MIGRATING) /* else it wakes up elsewhere */
+	if (task_on_rq(t) == TASK_ON_RQ_MIGRATING) /* else it wakes up elsewhere */
 		wait = waited(t, moved, &c->lost[tid % LOST].left);
 	depart(moved, t);
 	now = rq->clock;

@@ -180,7 +180,7 @@ struct mm_struct___pre62 {
 
 struct task_struct {
 	unsigned int flags;
-	int on_rq;
+	unsigned char on_rq; /* an int before 7.2: read by task_on_rq() */
 	int pid, tgid;
 	char comm[TASK_COMM_LEN];
 	struct task_struct *real_parent, *group_leader;
@@ -198,6 +198,13 @@ struct task_struct {
 };
 
 #pragma clang attribute pop
+
+/* TASK_ON_RQ_*, 0 if the task sleeps. Before 7.2 an int, of which this is the low
+ * byte: all there is in it. */
+static __always_inline __u32 task_on_rq(const struct task_struct *t)
+{
+	return t->on_rq;
+}
 
 static __always_inline __u64 task_run_delay(const struct task_struct *t)
 {
