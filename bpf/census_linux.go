@@ -67,7 +67,7 @@ func openCensus() (*Census, error) {
 		MarkWait *ebpf.Variable `ebpf:"mark_wait"`
 		ThisPass *ebpf.Variable `ebpf:"this_pass"`
 	}
-	if err := spec.LoadAndAssign(&objects, nil); err != nil {
+	if err := loadAndAssign(spec, &objects); err != nil {
 		return nil, fmt.Errorf("load the census program: %w", err)
 	}
 	c := &Census{

@@ -81,11 +81,11 @@ func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 
 // load loads both programs, or the one without that of migrations.
 func (c *Contention) load(spec *ebpf.CollectionSpec, o ebpf.CollectionOptions) error {
-	loaded, err := ebpf.NewCollectionWithOptions(spec, o)
+	loaded, err := newCollection(spec, o)
 	if err != nil {
 		c.unmoved = fmt.Errorf("load the migration program: %w", err)
 		delete(spec.Programs, "migration")
-		if loaded, err = ebpf.NewCollectionWithOptions(spec, o); err != nil {
+		if loaded, err = newCollection(spec, o); err != nil {
 			return fmt.Errorf("load the contention program: %w", err)
 		}
 	}

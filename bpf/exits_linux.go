@@ -58,7 +58,7 @@ func openExits(spec *ebpf.CollectionSpec) (*Exits, error) {
 		closing: make(chan struct{}),
 		over:    make(chan struct{}),
 	}
-	err := spec.LoadAndAssign(&x.objects, nil)
+	err := loadAndAssign(spec, &x.objects)
 	if err != nil {
 		return nil, fmt.Errorf("load the exits program: %w", err)
 	}

@@ -2,8 +2,9 @@
 /*
  * The kernel as these programs see it: only the types and fields they use.
  * Offsets come from the running kernel's BTF (preserve_access_index), so the
- * order and the neighbours of a field do not matter. A field that some kernel
- * since 5.8 lacks is read through an accessor below, never directly.
+ * order and the neighbours of a field do not matter; its width does, and is
+ * compared at load (fields_linux.go). A field that some kernel since 5.8 lacks is
+ * read through an accessor below, never directly, which asks for that very field.
  * A ___suffix names another layout of the same type; the loader strips it.
  */
 #ifndef HOTSPOT_KERNEL_H
@@ -180,7 +181,7 @@ struct mm_struct___pre62 {
 
 struct task_struct {
 	unsigned int flags;
-	unsigned char on_rq; /* an int before 7.2: read by task_on_rq() */
+	unsigned char on_rq; /* since 7.2 */
 	int pid, tgid;
 	char comm[TASK_COMM_LEN];
 	struct task_struct *real_parent, *group_leader;
@@ -197,12 +198,19 @@ struct task_struct {
 	struct signal_struct *signal;
 };
 
+struct task_struct___pre72 {
+	int on_rq;
+};
+
 #pragma clang attribute pop
 
-/* TASK_ON_RQ_*, 0 if the task sleeps. Before 7.2 an int, of which this is the low
- * byte: all there is in it. */
+/* TASK_ON_RQ_*, 0 if the task sleeps. */
 static __always_inline __u32 task_on_rq(const struct task_struct *t)
 {
+	const struct task_struct___pre72 *old = (const void *)t;
+
+	if (bpf_core_field_size(old->on_rq) == sizeof(old->on_rq))
+		return old->on_rq;
 	return t->on_rq;
 }
 
@@ -224,7 +232,8 @@ static __always_inline __u64 task_queued(const struct task_struct *t)
 
 static __always_inline const struct rq *task_rq(const struct task_struct *t)
 {
-	if (!bpf_core_field_exists(t->se.cfs_rq))
+	if (!bpf_core_field_exists(t->se.cfs_rq) ||
+	    !bpf_core_field_exists(struct cfs_rq, rq))
 		return 0;
 	return t->se.cfs_rq->rq;
 }
@@ -267,7 +276,8 @@ static __always_inline __u32 rq_runnable(const struct rq *rq)
 	const struct cfs_rq___pre614 *old = (const void *)&rq->cfs;
 	__u32 asleep = 0;
 
-	if (bpf_core_field_exists(rq->cfs.h_nr_runnable))
+	if (bpf_core_field_exists(rq->cfs.h_nr_queued) &&
+	    bpf_core_field_exists(rq->cfs.h_nr_runnable))
 		asleep = rq->cfs.h_nr_queued - rq->cfs.h_nr_runnable;
 	else if (bpf_core_field_exists(old->h_nr_delayed))
 		asleep = old->h_nr_delayed;

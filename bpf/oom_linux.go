@@ -39,7 +39,7 @@ func OpenOOM() (*OOM, error) {
 			delete(spec.Programs, name)
 		}
 	}
-	loaded, err := ebpf.NewCollection(spec)
+	loaded, err := newCollection(spec, ebpf.CollectionOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("load the OOM program: %w", err)
 	}

@@ -36,6 +36,9 @@ func checkPidNamespace() error {
 
 // explain adds to the error of a program what the host or the privileges lack.
 func explain(p Program, err error) error {
+	if errors.Is(err, errFields) {
+		return fmt.Errorf("kernel %s has changed what the program reads; please report this: %w", kernelRelease(), err)
+	}
 	f := facts{btf: haveBTF(), release: kernelRelease()}
 	f.unsupported = p == CensusProgram && errors.Is(err, ebpf.ErrNotSupported)
 	f.capabilities, f.capabilitiesErr = capabilities()

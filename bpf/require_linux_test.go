@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -73,4 +74,13 @@ func TestReasonsNameWhatLacksAndTheRemedy(t *testing.T) {
 		require.True(t, strings.HasPrefix(reasons[0], "missing "))
 		require.True(t, strings.HasPrefix(reasons[1], "no type information "))
 	})
+}
+
+func TestExplainPresentsChangedFieldsPlainly(t *testing.T) {
+	changed := fmt.Errorf("load the OOM program: %w: task_struct.tgid: expected 4 bytes, the kernel has 2 bytes", errFields)
+	err := explain(OOMProgram, changed)
+	require.ErrorIs(t, err, errFields)
+	require.Regexp(t, `^kernel \S+ has changed what the program reads; please report this: `, err.Error())
+	require.ErrorContains(t, err, "task_struct.tgid: expected 4 bytes, the kernel has 2 bytes")
+	require.NotContains(t, err.Error(), "verifier")
 }
