@@ -66,7 +66,7 @@ struct dead {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192); /* the loader makes it more on many CPUs */
+	__uint(max_entries, 1); /* the loader makes it more */
 	__type(key, struct group);
 	__type(value, struct dead);
 } dead_threads SEC(".maps");

@@ -71,27 +71,27 @@ func OpenExits() (*Exits, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openExits(spec)
-}
-
-// How many processes with dead threads are kept: 8192, about 1 MB, or so many a
-// CPU. pid_max would be 4 million on most hosts.
-const deadPerCPU = 256
-
-func openExits(spec *ebpf.CollectionSpec) (*Exits, error) {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return nil, fmt.Errorf("count the CPUs: %w", err)
 	}
-	dead := spec.Maps["dead_threads"]
-	dead.MaxEntries = max(dead.MaxEntries, deadPerCPU*uint32(cpus))
+	return openExits(spec, max(roomForDead, deadPerCPU*uint32(cpus)))
+}
+
+// How many processes of which threads have exited are kept: about 1 MB, or so many a
+// CPU. pid_max would be 4 million on most hosts.
+const roomForDead, deadPerCPU = 8192, 256
+
+func openExits(spec *ebpf.CollectionSpec, dead uint32) (*Exits, error) {
+	spec.Maps["dead_threads"].MaxEntries = dead
 	x := &Exits{
 		batches: make(chan exitBatch),
 		taken:   make(chan struct{}),
 		closing: make(chan struct{}),
 		over:    make(chan struct{}),
 	}
-	if err := spec.LoadAndAssign(&x.objects, nil); err != nil {
+	err := spec.LoadAndAssign(&x.objects, nil)
+	if err != nil {
 		return nil, fmt.Errorf("load the exits program: %w", err)
 	}
 	if x.reader, err = ringbuf.NewReader(x.objects.Exits); err != nil {
