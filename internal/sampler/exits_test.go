@@ -151,6 +151,37 @@ func TestAnExitThatComesLate(t *testing.T) {
 	}
 }
 
+func TestALateExitIsNotTakenForThatOfTheNextProcessWithThePid(t *testing.T) {
+	r, x := withExits(t)
+	old, next := leader(7, 60*second, ran(9*second)), leader(7, 101*second, ran(second))
+	r.pass(100*second, old)
+	require.Equal(t, second, r.only(r.pass(105*second, next)).Used.CPU())
+	x.exits = []bpf.Exit{exited(7, 1, 60*second, 10*second, "leader")}
+	s := r.pass(110*second, next)
+	require.Len(t, s.Windows, 2)
+	require.False(t, s.Windows[0].Exited)
+	require.Zero(t, s.Windows[0].Used.CPU())
+	require.True(t, s.Windows[1].Exited)
+	require.Equal(t, 60*second, s.Windows[1].Start)
+	require.Equal(t, second, s.Windows[1].Used.CPU())
+	require.Equal(t, r.only(r.pass(115*second, next)).ID, ID{Pid: 7, Start: 101 * second})
+}
+
+// Ids begin anew at the top, so a thread can come before its leader in the census. If
+// it exits in between, the leader's record has it among the dead as well: what counts
+// of these is what the first record of the process says.
+func TestAThreadThatExitsBetweenItsRecordAndItsLeadersIsCountedOnce(t *testing.T) {
+	dead := func(cpu time.Duration) processEdit {
+		return func(p *bpf.Process) { p.DeadCpu, p.DeadUser = uint64(cpu), uint64(cpu) }
+	}
+	r := newRig(t)
+	r.pass(100*second, follower(9000, 7, 0, 0, ran(60*second)).with(dead(0)), leader(9000, 0))
+	w := r.only(r.pass(105*second, follower(9000, 7, 0, 0, ran(61*second)).with(dead(0)), leader(9000, 0).with(dead(61*second))))
+	require.Equal(t, second, w.Used.CPU())
+	w = r.only(r.pass(110*second, leader(9000, 0).with(dead(61*second))))
+	require.Equal(t, 61*second, w.Total.CPU())
+}
+
 // A pass that fails has read the exits, and they are not read again.
 func TestAnExitIsToldOnceWhateverPassesFail(t *testing.T) {
 	r, x := withExits(t)
@@ -201,8 +232,10 @@ func TestThreadsThatAreFreedBeforeAndAfterTheirLeader(t *testing.T) {
 				now := 100 * second
 				r.pass(now)
 				if seen {
+					x.sums[group] = sums(1)
 					now += 5 * second
 					r.pass(now, leader(7, start, ran(second)))
+					delete(x.sums, group) // as the kernel does once all are freed
 				}
 				x.exits = []bpf.Exit{end(test.due)}
 				var s Snapshot
