@@ -53,7 +53,7 @@ func TestLossesAreCountedByReason(t *testing.T) {
 	record(second)
 	metadatatest.AssertEqualHotspotLost(t, telemetry, []metricdata.DataPoint[int64]{
 		{Attributes: lossOf("exit_ring_full"), Value: 11},
-		{Attributes: lossOf("thread_exit_ring_full"), Value: 2},
+		{Attributes: lossOf("thread_exit_map_full"), Value: 2},
 		{Attributes: lossOf("oom_ring_full"), Value: 6},
 		{Attributes: lossOf("pair_map_full"), Value: 3},
 		{Attributes: lossOf("victim_map_full"), Value: 4},
