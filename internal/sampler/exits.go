@@ -129,6 +129,10 @@ func (s *Sampler) last(p *process, w *Window) {
 	p.contend(w, s.pass)
 }
 
+// How many short-lived processes are kept of a pass: as many as the kernel keeps
+// pairs by default, so that a storm of processes is not kept for two passes more.
+const nameable = 16_384
+
 // remove takes what has exited from the living. Pairs may still name it for two
 // passes.
 func (s *Sampler) remove() {
@@ -142,11 +146,14 @@ func (s *Sampler) remove() {
 			delete(s.processes, p.Pid)
 		}
 		delete(s.missing, p.ID)
-		s.exited[1][p.Pid] = p
+		if p.closed != 0 || p.waited.kernel != (bpf.Victim{}) || len(s.exited[1]) < nameable {
+			s.exited[1][p.Pid] = p
+		}
 		if p.threadsDue != 0 {
 			s.from.Exits.Forget(p.group)
 		}
 	}
+	clear(s.gone)
 	s.gone = s.gone[:0]
 }
 

@@ -129,6 +129,9 @@ func TestAProcessHasWhatItsShortLivedThreadsRan(t *testing.T) {
 		{threads: 100_000},
 		{threads: 20_000, each: 100 * time.Microsecond},
 	} {
+		if os.Getenv("HOTSPOT_EMULATED") != "" {
+			test.threads /= 10
+		}
 		t.Run(test.each.String(), func(t *testing.T) {
 			w := openWatch(t)
 			ring := openRing(t)
