@@ -194,12 +194,19 @@ func (x *Exits) Forget(g Group) {
 	_ = x.objects.Dead.Delete(g)
 }
 
-// Lost returns what found no room so far.
+// Lost returns what found no room so far. A kernel that lets a program be preempted
+// (a real-time one, and others of late) does not run it a second time on that CPU
+// meanwhile: what is missed so is taken for processes.
 func (x *Exits) Lost() (ExitLoss, error) {
 	var l ExitLoss
 	if err := x.objects.Losses.Get(&l); err != nil {
 		return l, fmt.Errorf("read the losses: %w", err)
 	}
+	missed, err := x.objects.Exited.Stats()
+	if err != nil {
+		return l, fmt.Errorf("read how often the program did not run: %w", err)
+	}
+	l.Processes += missed.RecursionMisses // 0 before 5.12
 	return l, nil
 }
 

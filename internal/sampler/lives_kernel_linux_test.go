@@ -123,16 +123,18 @@ func requireRusage(t testing.TB, want unix.Rusage, got sampler.Usage, tail time.
 // to a thread when it was reaped: of one that ends before a tick that may be nothing.
 func TestAProcessHasWhatItsShortLivedThreadsRan(t *testing.T) {
 	for _, test := range []struct {
-		threads int
+		name    string
+		threads int // 0: it is killed while it makes them
 		each    time.Duration
 	}{
-		{threads: 100_000},
-		{threads: 20_000, each: 100 * time.Microsecond},
+		{name: "that exit at once", threads: 100_000},
+		{name: "that run for a while", threads: 20_000, each: 100 * time.Microsecond},
+		{name: "and is killed with these", each: 100 * time.Microsecond},
 	} {
 		if os.Getenv("HOTSPOT_EMULATED") != "" {
 			test.threads /= 10
 		}
-		t.Run(test.each.String(), func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			w := openWatch(t)
 			ring := openRing(t)
 			all := newLedger(t)
@@ -151,26 +153,36 @@ func TestAProcessHasWhatItsShortLivedThreadsRan(t *testing.T) {
 				}
 				return total()
 			}
+			// requireTruth allows for what the threads used that no program has seen.
+			var unseen float64
+			requireTruth := func(used time.Duration) {
+				t.Helper()
+				truth := group.CPU()
+				t.Logf("ran for %v; its windows say %v (%.4f)", truth, used, used.Seconds()/truth.Seconds())
+				require.InEpsilon(t, truth.Seconds(), used.Seconds(), 0.01+unseen)
+			}
 			child.Signal(unix.SIGSTOP)
 			before, kernel := settled(), statOf(t, child.Pid()).CPUTime()
 			group.Add(child.Pid())
 			child.Signal(unix.SIGCONT)
-			w.until(func() bool { return statOf(t, child.Pid()).State == "T" }, all.add)
-			used, truth := settled().CPU()-before.CPU(), group.CPU()
-			kernels := time.Duration((statOf(t, child.Pid()).CPUTime() - kernel) * float64(time.Second))
-			t.Logf("ran for %v; its windows say %v (%.4f), the kernel's sums %v (%.4f)",
-				truth, used, used.Seconds()/truth.Seconds(), kernels, kernels.Seconds()/truth.Seconds())
-			threads := ring.dead(t, child.Pid())
-			unseen := float64(threads.Exited-threads.Threads) / float64(threads.Exited)
-			if unseen > 0 {
-				require.NotZero(t, w.unseenExits(test.threads, 1), "%v", threads)
+			if test.threads > 0 {
+				w.until(func() bool { return statOf(t, child.Pid()).State == "T" }, all.add)
+				settled()
+				kernels := statOf(t, child.Pid()).CPUTime() - kernel
+				t.Logf("the kernel's sums say %.2fs (%.4f)", kernels, kernels/group.CPU().Seconds())
+			} else {
+				w.windows(10, 50*time.Millisecond, all.add)
 			}
-			require.InEpsilon(t, truth.Seconds(), used.Seconds(), 0.01+unseen)
-
+			if threads := ring.dead(t, child.Pid()); w.hidden() {
+				unseen = float64(threads.Exited-min(threads.Exited, threads.Threads)) / float64(threads.Exited)
+			}
+			if test.threads > 0 {
+				requireTruth(total().CPU() - before.CPU())
+			}
 			child.Signal(unix.SIGKILL)
 			child.Reap()
 			last := w.untilExited(all, child.Pid(), 1)[0]
-			require.InEpsilon(t, group.CPU().Seconds(), (last.Total.CPU() - before.CPU()).Seconds(), 0.01+unseen)
+			requireTruth(last.Total.CPU() - before.CPU())
 		})
 	}
 }
@@ -360,12 +372,17 @@ func TestAMoveBetweenCgroupsIsNoNewProcess(t *testing.T) {
 // but on a host that hides a thread from BPF a share.
 func (w *watch) unseenExits(of, share int) int {
 	w.t.Helper()
-	if !hidden.Any(w.t, func(visit func(uint32)) error {
-		return w.kernel.Census.Read(func(t *bpf.Thread, _ *bpf.Activity, _ *bpf.Process) { visit(t.Pid) })
-	}) {
+	if !w.hidden() {
 		return 0
 	}
 	return of / share
+}
+
+func (w *watch) hidden() bool {
+	w.t.Helper()
+	return hidden.Any(w.t, func(visit func(uint32)) error {
+		return w.kernel.Census.Read(func(t *bpf.Thread, _ *bpf.Activity, _ *bpf.Process) { visit(t.Pid) })
+	})
 }
 
 // requireAll requires all children of a process that has reaped them but the unseen.
@@ -401,7 +418,7 @@ func TestShortLivedProcessesAreAllCounted(t *testing.T) {
 	unseen := w.unseenExits(processes, 20)
 	requireAll(t, processes, unseen, stat, got)
 	require.InEpsilon(t, truth.Seconds(), got.cpu.Seconds(), 0.02+float64(unseen)/processes)
-	require.Greater(t, got.shortLived, processes*8/10, "this test has shown nothing")
+	require.Greater(t, got.shortLived, processes/2, "this test has shown nothing")
 }
 
 // Threads that end take nothing from the processes that do.
