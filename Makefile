@@ -94,7 +94,7 @@ test: $(if $(TEST_PACKAGES),$(PROMETHEUS))
 	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /packaging$$ -e /scenarios$$)
 	@# Not beside the others, whose load would be diagnosed as well.
 	go test -count=1 -timeout=20m ./internal/scenarios
-	go vet ./testdata/workload ./testdata/backend ./testdata/containerd ./testdata/hostcpu ./bpf/testdata/switches
+	go vet ./testdata/workload ./testdata/backend ./testdata/containerd ./testdata/hidden ./testdata/hostcpu ./bpf/testdata/switches
 
 # build: build the full distribution, _build/otelcol-hotspot (5 to 10 minutes the first time)
 build: $(FULL)

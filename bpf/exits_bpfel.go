@@ -13,16 +13,26 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type exitsDead struct {
+	_            structs.HostLayout
+	ProcessStart uint64
+	RunDelay     uint64
+	Ran          uint64
+	Threads      uint64
+	Exited       uint64
+}
+
 type exitsExit struct {
 	_            structs.HostLayout
 	ProcessStart uint64
 	RunDelay     uint64
+	Ran          uint64
+	Cpu          uint64
 	Pid          uint32
-	Tid          uint32
 	Parent       uint32
 	Flags        uint32
+	ThreadsDue   uint32
 	Comm         [16]uint8
-	Cpu          uint64
 	User         uint64
 	System       uint64
 	MinorFaults  uint64
@@ -41,15 +51,26 @@ type exitsExitLoss struct {
 	Threads   uint64
 }
 
+type exitsGroup struct {
+	_      structs.HostLayout
+	Signal uint64
+	Pid    uint32
+	Unused uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	exitsMapDeadThreads  = "dead_threads"
 	exitsMapExits        = "exits"
 	exitsProgExited      = "exited"
+	exitsProgExiting     = "exiting"
+	exitsVarDeadType     = "dead_type"
 	exitsVarExitLossType = "exit_loss_type"
 	exitsVarExitLosses   = "exit_losses"
 	exitsVarExitType     = "exit_type"
+	exitsVarGroupType    = "group_type"
 	exitsVarWakeAt       = "wake_at"
 )
 
@@ -95,23 +116,27 @@ type exitsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type exitsProgramSpecs struct {
-	Exited *ebpf.ProgramSpec `ebpf:"exited"`
+	Exited  *ebpf.ProgramSpec `ebpf:"exited"`
+	Exiting *ebpf.ProgramSpec `ebpf:"exiting"`
 }
 
 // exitsMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type exitsMapSpecs struct {
-	Exits *ebpf.MapSpec `ebpf:"exits"`
+	DeadThreads *ebpf.MapSpec `ebpf:"dead_threads"`
+	Exits       *ebpf.MapSpec `ebpf:"exits"`
 }
 
 // exitsVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type exitsVariableSpecs struct {
+	DeadType     *ebpf.VariableSpec `ebpf:"dead_type"`
 	ExitLossType *ebpf.VariableSpec `ebpf:"exit_loss_type"`
 	ExitLosses   *ebpf.VariableSpec `ebpf:"exit_losses"`
 	ExitType     *ebpf.VariableSpec `ebpf:"exit_type"`
+	GroupType    *ebpf.VariableSpec `ebpf:"group_type"`
 	WakeAt       *ebpf.VariableSpec `ebpf:"wake_at"`
 }
 
@@ -135,11 +160,13 @@ func (o *exitsObjects) Close() error {
 //
 // It can be passed to loadExitsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type exitsMaps struct {
-	Exits *ebpf.Map `ebpf:"exits"`
+	DeadThreads *ebpf.Map `ebpf:"dead_threads"`
+	Exits       *ebpf.Map `ebpf:"exits"`
 }
 
 func (m *exitsMaps) Close() error {
 	return _ExitsClose(
+		m.DeadThreads,
 		m.Exits,
 	)
 }
@@ -148,9 +175,11 @@ func (m *exitsMaps) Close() error {
 //
 // It can be passed to loadExitsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type exitsVariables struct {
+	DeadType     *ebpf.Variable `ebpf:"dead_type"`
 	ExitLossType *ebpf.Variable `ebpf:"exit_loss_type"`
 	ExitLosses   *ebpf.Variable `ebpf:"exit_losses"`
 	ExitType     *ebpf.Variable `ebpf:"exit_type"`
+	GroupType    *ebpf.Variable `ebpf:"group_type"`
 	WakeAt       *ebpf.Variable `ebpf:"wake_at"`
 }
 
@@ -158,12 +187,14 @@ type exitsVariables struct {
 //
 // It can be passed to loadExitsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type exitsPrograms struct {
-	Exited *ebpf.Program `ebpf:"exited"`
+	Exited  *ebpf.Program `ebpf:"exited"`
+	Exiting *ebpf.Program `ebpf:"exiting"`
 }
 
 func (p *exitsPrograms) Close() error {
 	return _ExitsClose(
 		p.Exited,
+		p.Exiting,
 	)
 }
 

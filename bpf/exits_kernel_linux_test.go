@@ -2,12 +2,16 @@ package bpf
 
 import (
 	"math"
+	"os"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
+	"github.com/hotspot-otel/hotspot/testdata/hidden"
 	"github.com/hotspot-otel/hotspot/testdata/workload"
 )
 
@@ -20,12 +24,9 @@ type exitCount struct {
 func (c *exitCount) read(t testing.TB, x *Exits, parent int) {
 	t.Helper()
 	require.NoError(t, x.Read(func(e *Exit) {
-		switch {
-		case e.Tid != e.Pid:
-			return
-		case int(e.Parent) == parent:
+		if int(e.Parent) == parent {
 			c.ours++
-		default:
+		} else {
 			c.others++
 		}
 		c.cpu += e.Cpu
@@ -44,10 +45,22 @@ func (c *exitCount) readAll(t testing.TB, x *Exits, parent int) {
 	}
 }
 
+// unseenExits returns how many of so many exits no BPF program need have seen: none,
+// but on a host that hides a thread from BPF up to 6 % of a burst were missing.
+func unseenExits(t testing.TB, census *Census, of int) int {
+	t.Helper()
+	if !hidden.Any(t, func(visit func(uint32)) error {
+		return census.Read(func(thread *Thread, _ *Activity, _ *Process) { visit(thread.Pid) })
+	}) {
+		return 0
+	}
+	return max(1, of/10)
+}
+
 // A ring that holds them all is the measure of one that does not.
 func TestExitsThatFindNoRoomAreCounted(t *testing.T) {
 	const processes, room = 5000, 64 << 10
-	open(t) // skips
+	census := open(t)
 	large, err := OpenExits()
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, large.Close()) })
@@ -55,7 +68,7 @@ func TestExitsThatFindNoRoomAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	spec.Maps["exits"].MaxEntries = room
 	require.NoError(t, spec.Variables["wake_at"].Set(uint64(math.MaxUint64)))
-	small, err := openExits(spec)
+	small, err := openExits(spec, roomForDead)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, small.Close()) })
 
@@ -63,9 +76,9 @@ func TestExitsThatFindNoRoomAreCounted(t *testing.T) {
 	parent.WaitStopped()
 	var all, some exitCount
 	all.readAll(t, large, parent.Pid())
-	// Not all: the kernel need not run a BPF program in the context that happens
-	// to free a task. Those neither ring can tell of.
-	require.Greater(t, all.ours, processes/2)
+	unseen := unseenExits(t, census, processes)
+	require.GreaterOrEqual(t, all.ours, processes-unseen)
+	require.LessOrEqual(t, all.ours, processes)
 	some.read(t, small, parent.Pid())
 	lost, err := small.Lost()
 	require.NoError(t, err)
@@ -91,11 +104,14 @@ func TestExitsThatFindNoRoomAreCounted(t *testing.T) {
 	})
 }
 
-// A fork bomb at the pace of this machine, some 20 000 a second: each is read, or
-// counted as lost.
-func TestExitsOfAForkBombAreReadOrCountedAsLost(t *testing.T) {
-	const processes = 20_000
-	open(t) // skips
+// A fork bomb at the pace of this machine, some 20 000 a second, beside which nobody
+// reads until it is over: every exit is kept.
+func TestNoExitOfAForkBombIsLost(t *testing.T) {
+	processes := 100_000 // at 20 000 a second, in the default interval
+	if os.Getenv("HOTSPOT_EMULATED") != "" {
+		processes = 20_000
+	}
+	census := open(t)
 	exits, err := OpenExits()
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, exits.Close()) })
@@ -108,11 +124,161 @@ func TestExitsOfAForkBombAreReadOrCountedAsLost(t *testing.T) {
 	all.readAll(t, exits, parent.Pid())
 	lost, err := exits.Lost()
 	require.NoError(t, err)
-	t.Logf("%.0f exits a second: %d read, %d of others; lost %d", processes/took.Seconds(), all.ours, all.others, lost.Processes)
-	require.Greater(t, all.ours, processes/2)
-	// Where a thread is hidden from BPF no program runs in the interrupts it has
-	// either, nor for the tasks that are freed in these: up to 1 % was seen.
-	require.InEpsilon(t, processes, all.ours+int(lost.Processes), 0.02)
+	t.Logf("%.0f exits a second: %d read, %d of others; lost %d", float64(processes)/took.Seconds(), all.ours, all.others, lost.Processes)
+	require.Zero(t, lost.Processes)
+	require.GreaterOrEqual(t, all.ours, processes-unseenExits(t, census, processes))
+	require.LessOrEqual(t, all.ours, processes)
+}
+
+// deadOf returns the sums of a process's dead threads; false if there are none.
+func deadOf(t testing.TB, x *Exits, pid int) (of Dead, found bool) {
+	t.Helper()
+	require.NoError(t, x.Dead(func(g Group, d Dead) {
+		if int(g.Pid) == pid {
+			of, found = d, true
+		}
+	}))
+	return of, found
+}
+
+func TestThreadsTakeNoRecordsButAreSummedUp(t *testing.T) {
+	const threads, cpu = 20_000, 20 * time.Microsecond
+	census := open(t)
+	unseen := unseenExits(t, census, threads)
+	exits, err := OpenExits()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, exits.Close()) })
+
+	child := workload.Start(t, "churn", "-count="+strconv.Itoa(threads), cpu.String())
+	child.WaitStopped()
+	var dead Dead
+	for quiet := 0; quiet < 10; quiet++ { // the kernel frees them late
+		now, _ := deadOf(t, exits, child.Pid())
+		if now != dead {
+			dead, quiet = now, 0
+		}
+		wait(20 * time.Millisecond)
+	}
+	t.Logf("of %d threads that exited %d are freed; they ran for %v and waited %v", dead.Exited, dead.Threads,
+		time.Duration(dead.Ran), time.Duration(dead.RunDelay))
+	require.Greater(t, int(dead.Exited), threads*9/10, "but for the last ones, which are stopped")
+	require.GreaterOrEqual(t, int(dead.Threads), int(dead.Exited)-unseen)
+	// A program that is preempted is not run again on that CPU meanwhile.
+	missed, err := exits.objects.Exiting.Stats()
+	require.NoError(t, err)
+	t.Logf("%d exits were missed", missed.RecursionMisses)
+	require.LessOrEqual(t, dead.Threads, dead.Exited+missed.RecursionMisses)
+	require.NotZero(t, dead.RunDelay)
+
+	child.Signal(unix.SIGKILL)
+	child.Reap()
+	var last *Exit
+	records := 0
+	require.Eventually(t, func() bool {
+		require.NoError(t, exits.Read(func(e *Exit) {
+			records++
+			if int(e.Pid) == child.Pid() {
+				kept := *e
+				last = &kept
+			}
+		}))
+		return last != nil
+	}, time.Minute, 10*time.Millisecond)
+	require.Less(t, records, threads/10, "only processes take records")
+	if last.ThreadsDue == 0 {
+		_, kept := deadOf(t, exits, child.Pid())
+		require.False(t, kept, "all is in the record, and the room is another's")
+	} else {
+		// Some thread is freed after the leader, or was unseen.
+		require.GreaterOrEqual(t, uint64(last.ThreadsDue), dead.Exited)
+		sums, kept := deadOf(t, exits, child.Pid())
+		require.True(t, kept)
+		last.Ran, last.RunDelay = last.Ran+sums.Ran, last.RunDelay+sums.RunDelay
+	}
+	require.GreaterOrEqual(t, last.Ran, dead.Ran)
+	require.GreaterOrEqual(t, last.RunDelay, dead.RunDelay)
+	if dead.Threads >= dead.Exited {
+		require.GreaterOrEqual(t, last.Ran, last.Cpu, "each up to its end")
+	}
+	lost, err := exits.Lost()
+	require.NoError(t, err)
+	require.Zero(t, lost)
+}
+
+// Processes that are killed while their threads come and go: of many the leader is
+// freed first.
+func TestThreadsThatAreFreedAfterTheirLeaderAreDue(t *testing.T) {
+	const enough = 5
+	unseen := unseenExits(t, open(t), enough)
+	if runtime.NumCPU() < 2 {
+		t.Skip("needs two CPUs: on one a thread has left it for good before its leader is reaped, nearly always")
+	}
+	exits, err := OpenExits()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, exits.Close()) })
+	due := map[uint32]uint64{}
+	for deadline := time.Now().Add(time.Minute); len(due) < enough; {
+		require.Less(t, time.Now(), deadline)
+		child := workload.Start(t, "churn", "20us")
+		wait(5 * time.Millisecond)
+		child.Stop()
+		require.NoError(t, exits.Read(func(e *Exit) {
+			if e.ThreadsDue > 0 && string(e.Comm[:5]) == "churn" {
+				due[e.Pid] = uint64(e.ThreadsDue)
+			}
+		}))
+	}
+	t.Logf("due: %v", due)
+	require.Eventually(t, func() bool {
+		missing, groups := len(due), []Group{}
+		require.NoError(t, exits.Dead(func(g Group, d Dead) {
+			if threads := due[g.Pid]; threads > 0 {
+				require.LessOrEqual(t, d.Threads, threads)
+				groups = append(groups, g)
+				if d.Threads == threads {
+					missing--
+				}
+			}
+		}))
+		if missing > unseen {
+			return false
+		}
+		for _, g := range groups {
+			exits.Forget(g)
+		}
+		return true
+	}, time.Minute, 10*time.Millisecond)
+	require.NoError(t, exits.Dead(func(g Group, _ Dead) { require.Zero(t, due[g.Pid], "is forgotten") }))
+}
+
+// Without room for the sums the process is told of as ever.
+func TestThreadsThatFindNoRoomAreCounted(t *testing.T) {
+	const threads = 2000
+	unseen := unseenExits(t, open(t), threads)
+	spec, err := loadExits()
+	require.NoError(t, err)
+	exits, err := openExits(spec, 1)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, exits.Close()) })
+	first := workload.Start(t, "churn", "-count=10", "0s")
+	first.WaitStopped()
+	_, kept := deadOf(t, exits, first.Pid())
+	if !kept {
+		t.Skip("somebody else's threads have exited meanwhile")
+	}
+	second := workload.Start(t, "churn", "-count="+strconv.Itoa(threads), "0s")
+	second.WaitStopped()
+	require.Eventually(t, func() bool {
+		lost, err := exits.Lost()
+		require.NoError(t, err)
+		return int(lost.Threads) > threads*9/10-unseen // the last ones are stopped
+	}, time.Minute, 10*time.Millisecond)
+	second.Signal(unix.SIGKILL)
+	second.Reap()
+	require.Eventually(t, func() (told bool) {
+		require.NoError(t, exits.Read(func(e *Exit) { told = told || int(e.Pid) == second.Pid() && e.ThreadsDue == 0 }))
+		return told
+	}, time.Minute, 10*time.Millisecond)
 }
 
 // wait lets time go by in which the kernel does something unseen.

@@ -49,11 +49,15 @@ type Waiting struct {
 }
 
 type (
-	// Exit is the last word on a thread, and on its process if Tid equals Pid:
-	// struct exit of exits.bpf.c.
+	// Exit is the last word on a process: struct exit of exits.bpf.c.
 	Exit = exitsExit
-	// ExitLoss counts what the ring had no room for: struct exit_loss of
-	// exits.bpf.c.
+	// Group is a process as long as any of its threads is in the kernel's memory:
+	// struct group of exits.bpf.c.
+	Group = exitsGroup
+	// Dead is what threads of a process used that are gone, its leader not among
+	// them: struct dead of exits.bpf.c.
+	Dead = exitsDead
+	// ExitLoss counts what found no room: struct exit_loss of exits.bpf.c.
 	ExitLoss = exitsExitLoss
 )
 

@@ -166,8 +166,8 @@ func (s *Sampler) called(pid uint32) *process {
 	if p := s.processes[pid]; p != nil {
 		return p
 	}
-	for _, departed := range s.departed {
-		if p := departed[pid]; p != nil {
+	for _, exited := range s.exited {
+		if p := exited[pid]; p != nil {
 			return p
 		}
 	}

@@ -80,7 +80,6 @@ func (u *use) canBecome(now use, elapsed uint64) bool {
 type process struct {
 	Process
 	comm   [16]uint8 // what Name was made of
-	heard  uint64    // the last pass that knew of it
 	pass   uint64    // the last whose census saw it, 0 if none has
 	closed uint64    // the last of these that did not fail, 0 if there was none
 	execed uint64    // the last that found it running another program
@@ -88,6 +87,14 @@ type process struct {
 
 	sums         sums   // of this pass
 	deadRunQueue uint64 // ns, of threads that have exited
+
+	group      bpf.Group     // what the kernel keeps dead by
+	dead       bpf.Dead      // as last read: its threads that are gone
+	tail       uint64        // ns, what these ran that the kernel's own sum leaves out
+	ended      bool          // its exit has been read
+	endedAt    time.Duration // when that was, since boot
+	threadsDue uint64        // how many threads dead is of when all are freed; 0 if it is in the exit
+	missedAt   time.Duration // when a census did not see it, since boot
 
 	// After the closed pass.
 	total       Usage
@@ -115,7 +122,9 @@ type sums struct {
 	busiest, delayed Thread
 	maxThreadCPU     time.Duration
 	common
-	complete bool // the record of the process was among them
+	deadCPU  uint64 // ns, each dead thread up to when it was reaped; in cpu, too
+	ran      uint64 // ns, of an exit: each thread up to its end
+	complete bool   // the record of the process was among them
 }
 
 func (s *sums) addThread(u *use) {
@@ -144,7 +153,19 @@ func (s *sums) addProcess(p *bpf.Process, pageSize uint64) {
 		voluntary:   p.DeadVoluntary,
 		involuntary: p.DeadInvoluntary,
 	})
-	s.complete = true
+	s.deadCPU, s.complete = p.DeadCpu, true
+}
+
+// addTail counts what threads ran after they were reaped, and what of their time
+// was not yet charged to them then: the kernel adds up what it has charged, and a
+// thread that lives for less than a tick can end before it is charged for any. What
+// all that are freed have run is a part of what all that are reaped have: the tail
+// comes out too small while some are neither, and never too large.
+func (p *process) addTail() {
+	if p.sums.complete {
+		p.tail = max(p.tail, p.dead.Ran-min(p.dead.Ran, p.sums.deadCPU))
+		p.sums.cpu += p.tail
+	}
 }
 
 // advance returns the usage after this pass. No sum ever goes back: a thread
@@ -172,11 +193,13 @@ func (s *sums) exit(e *bpf.Exit) {
 			cpu:         e.Cpu,
 			user:        e.User,
 			system:      e.System,
+			runQueue:    e.RunDelay,
 			minorFaults: e.MinorFaults,
 			majorFaults: e.MajorFaults,
 			voluntary:   e.Voluntary,
 			involuntary: e.Involuntary,
 		},
+		ran:      e.Ran,
 		complete: true,
 	}
 }

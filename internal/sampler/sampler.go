@@ -21,8 +21,11 @@ type Sampler struct {
 
 	threads   map[uint32]*thread     // by thread id
 	processes map[uint32]*process    // by process id
-	limbo     map[ID]*process        // neither seen by the last census nor said to have exited
-	departed  [2]map[uint32]*process // exited in the last two passes, the older first
+	missing   map[ID]*process        // not seen by the last census, and no word of their exit
+	exited    [2]map[uint32]*process // told of in the last two passes, the older first
+	exiting   []*process             // exited, and threads of them are still due
+	givenUp   remembered             // missing for so long that they are not waited for
+	unclaimed map[bpf.Group]unclaimed
 	pairs     map[bpf.Pair]*Pair
 	active    []*Pair       // charged in this window
 	rested    []*Pair       // charged in the one before; kept for its memory
@@ -82,8 +85,9 @@ func New(from Sources, readings int, options ...Option) *Sampler {
 
 		threads:   make(map[uint32]*thread),
 		processes: make(map[uint32]*process),
-		limbo:     make(map[ID]*process),
-		departed:  [2]map[uint32]*process{make(map[uint32]*process), make(map[uint32]*process)},
+		missing:   make(map[ID]*process),
+		exited:    [2]map[uint32]*process{make(map[uint32]*process), make(map[uint32]*process)},
+		unclaimed: make(map[bpf.Group]unclaimed),
 		pairs:     make(map[bpf.Pair]*Pair),
 		mostChild: make(map[uint32]time.Duration),
 		first:     sinceBoot,
@@ -141,7 +145,7 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 		s.elapsed = uint64(sinceBoot - s.readings[n-1])
 	}
 	if s.from.Exits != nil {
-		if err := s.from.Exits.Read(s.exit); err != nil {
+		if err := s.readExits(); err != nil {
 			return fmt.Errorf("read what has exited: %w", err)
 		}
 	}
@@ -151,6 +155,7 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 	if err := s.from.Census.Read(s.visit); err != nil {
 		return fmt.Errorf("take a census: %w", err)
 	}
+	s.claimAll()
 	if s.from.Contention != nil {
 		if err := s.from.Contention.Read(s.charge, s.victim); err != nil {
 			return fmt.Errorf("read who waited for whom: %w", err)
@@ -193,7 +198,7 @@ func (s *Sampler) close(snapshot *Snapshot, first bool) {
 	}
 	snapshot.Windows = windows
 	s.countChildren(snapshot)
-	s.bury()
+	s.remove()
 	s.forget()
 }
 
@@ -311,13 +316,13 @@ func (s *Sampler) owner(t *bpf.Thread, th *thread) *process {
 		if p = s.find(id); p == nil {
 			p = s.begin(id)
 		} else if s.processes[id.Pid] != p {
-			delete(s.limbo, id)
+			delete(s.missing, id)
 			s.processes[id.Pid] = p
 		}
 	}
 	s.current = p
 	if p.pass != s.pass {
-		p.pass, p.heard = s.pass, s.pass
+		p.pass = s.pass
 		p.sums = sums{}
 		s.seen = append(s.seen, p)
 	}
@@ -388,6 +393,7 @@ func (s *Sampler) advance(p *process, available uint64, w *Window) bool {
 	if !p.sums.complete {
 		p.sums.common = p.common
 	}
+	p.addTail()
 	before := p.total
 	p.total = p.sums.advance(before, p.deadRunQueue)
 	// readings already holds this pass: the one before is what counts.

@@ -28,9 +28,15 @@ type Census interface {
 
 // Exits is where the final accounts of threads and processes are read.
 type Exits interface {
-	// Read calls visit with every exit since the last call. The record is good
-	// during the call only.
+	// Read calls visit with every process that has exited since the last call. The
+	// record is good during the call only.
 	Read(visit func(*bpf.Exit)) error
+	// Dead calls visit with every process of which threads are gone, but for those
+	// whose exit has it all. Sums go on.
+	Dead(visit func(bpf.Group, bpf.Dead)) error
+	// Forget gives up what the kernel keeps of the dead threads of a process that is
+	// gone.
+	Forget(bpf.Group)
 	Lost() (bpf.ExitLoss, error)
 }
 

@@ -56,12 +56,12 @@ type loss struct{ records, ns uint64 }
 func (o *ownTelemetry) losses(ctx context.Context, now sampler.Lost) {
 	exits, waits := now.Exits, now.Contention
 	for reason, l := range map[metadata.AttributeHotspotLoss]loss{
-		metadata.AttributeHotspotLossExitRingFull:       {exits.Processes, exits.Cpu},
-		metadata.AttributeHotspotLossThreadExitRingFull: {exits.Threads, 0},
-		metadata.AttributeHotspotLossOomRingFull:        {now.Kills, 0},
-		metadata.AttributeHotspotLossPairMapFull:        {waits.Pairs, waits.PairsNs},
-		metadata.AttributeHotspotLossVictimMapFull:      {waits.Victims, waits.VictimsNs},
-		metadata.AttributeHotspotLossHistoryTooShort:    {waits.Cut, 0},
+		metadata.AttributeHotspotLossExitRingFull:      {exits.Processes, exits.Cpu},
+		metadata.AttributeHotspotLossThreadExitMapFull: {exits.Threads, 0},
+		metadata.AttributeHotspotLossOomRingFull:       {now.Kills, 0},
+		metadata.AttributeHotspotLossPairMapFull:       {waits.Pairs, waits.PairsNs},
+		metadata.AttributeHotspotLossVictimMapFull:     {waits.Victims, waits.VictimsNs},
+		metadata.AttributeHotspotLossHistoryTooShort:   {waits.Cut, 0},
 	} {
 		last := o.lost[reason]
 		attributes := metric.WithAttributes(attribute.String("hotspot.loss", reason.String()))

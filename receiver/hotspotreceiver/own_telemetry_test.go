@@ -53,7 +53,7 @@ func TestLossesAreCountedByReason(t *testing.T) {
 	record(second)
 	metadatatest.AssertEqualHotspotLost(t, telemetry, []metricdata.DataPoint[int64]{
 		{Attributes: lossOf("exit_ring_full"), Value: 11},
-		{Attributes: lossOf("thread_exit_ring_full"), Value: 2},
+		{Attributes: lossOf("thread_exit_map_full"), Value: 2},
 		{Attributes: lossOf("oom_ring_full"), Value: 6},
 		{Attributes: lossOf("pair_map_full"), Value: 3},
 		{Attributes: lossOf("victim_map_full"), Value: 4},
@@ -160,13 +160,15 @@ func (f *fakeExits) Read(visit func(*bpf.Exit)) error {
 	f.n++
 	start := uint64(100*time.Second) + f.n*uint64(time.Second) - uint64(time.Second/2)
 	pid := uint32(5000 + f.n - 1)
-	e := &bpf.Exit{Pid: pid, Tid: pid, ProcessStart: start, Cpu: uint64(250 * time.Millisecond)}
+	e := &bpf.Exit{Pid: pid, ProcessStart: start, Cpu: uint64(250 * time.Millisecond)}
 	copy(e.Comm[:], "brief")
 	visit(e)
 	return nil
 }
 
-func (f *fakeExits) Lost() (bpf.ExitLoss, error) { return bpf.ExitLoss{Processes: f.n}, nil }
+func (f *fakeExits) Dead(func(bpf.Group, bpf.Dead)) error { return nil }
+func (f *fakeExits) Forget(bpf.Group)                     {}
+func (f *fakeExits) Lost() (bpf.ExitLoss, error)          { return bpf.ExitLoss{Processes: f.n}, nil }
 
 // fakeContention charges the idle process a second behind the busy one.
 type fakeContention struct{ n uint64 }

@@ -69,11 +69,21 @@ func (h hostileExits) Read(visit func(*bpf.Exit)) error {
 	for range h.records() {
 		e := fill[bpf.Exit](h.hostile)
 		e.Pid %= hostileIDs
-		e.Tid %= hostileIDs
 		visit(&e)
 	}
 	return nil
 }
+
+func (h hostileExits) Dead(visit func(bpf.Group, bpf.Dead)) error {
+	for range h.records() {
+		g := fill[bpf.Group](h.hostile)
+		g.Pid %= hostileIDs
+		visit(g, fill[bpf.Dead](h.hostile))
+	}
+	return nil
+}
+
+func (h hostileExits) Forget(bpf.Group) {}
 
 func (h hostileExits) Lost() (bpf.ExitLoss, error) { return fill[bpf.ExitLoss](h.hostile), nil }
 
@@ -148,7 +158,7 @@ func FuzzRecords(f *testing.F) {
 func hostileNames(passes int) (b []byte) {
 	names := []string{"\x1b[31m\x1b]0;x\x07", "a\nb} 1\r\n# HELP", "\xff\xfe\xc3(89abcdefghi"}
 	for range passes {
-		b = append(b, 0) // no exit
+		b = append(b, 0, 0) // no exit, and no thread
 		b = append(b, 3)
 		for id, name := range names {
 			process := process(name, uint64(len(b)))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hotspot-otel/hotspot/bpf"
+	"github.com/hotspot-otel/hotspot/testdata/hidden"
 )
 
 // Busy is what the CPUs have done since boot for the processes that a census can
@@ -38,16 +39,9 @@ func Busy(t testing.TB, hidden procfs.Procs) time.Duration {
 // not in it.
 func Hidden(t testing.TB, census interface {
 	Read(visit func(*bpf.Thread, *bpf.Activity, *bpf.Process)) error
-}) (hidden procfs.Procs) {
+}) procfs.Procs {
 	t.Helper()
-	before, err := procfs.AllProcs()
-	require.NoError(t, err)
-	seen := make(map[int]bool)
-	require.NoError(t, census.Read(func(thread *bpf.Thread, _ *bpf.Activity, _ *bpf.Process) { seen[int(thread.Pid)] = true }))
-	for _, p := range before {
-		if _, err := p.Stat(); err == nil && !seen[p.PID] {
-			hidden = append(hidden, p)
-		}
-	}
-	return hidden
+	return hidden.Processes(t, func(visit func(uint32)) error {
+		return census.Read(func(thread *bpf.Thread, _ *bpf.Activity, _ *bpf.Process) { visit(thread.Pid) })
+	})
 }

@@ -47,6 +47,29 @@ func NewCgroup(t testing.TB, controller string) Cgroup {
 	return g
 }
 
+// NewAccount makes a group that says what CPU time its processes use.
+func NewAccount(t testing.TB) Cgroup {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil {
+		return NewCgroup(t, "cpu")
+	}
+	return NewCgroup(t, "cpuacct")
+}
+
+// CPU returns what CPU time the processes of the group have used in it, each up to
+// when it last left a CPU, or the last tick; rounded down to a microsecond by v2.
+func (g Cgroup) CPU() time.Duration {
+	g.t.Helper()
+	if g.v2 {
+		return time.Duration(g.stat("usage_usec ")) * time.Microsecond
+	}
+	text, err := os.ReadFile(filepath.Join(g.path, "cpuacct.usage"))
+	require.NoError(g.t, err)
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	require.NoError(g.t, err)
+	return time.Duration(n)
+}
+
 // ID is the group's kernfs id, which is its inode number.
 func (g Cgroup) ID() uint64 {
 	g.t.Helper()
@@ -101,17 +124,22 @@ func (g Cgroup) SetMemory(limit int) {
 // microsecond by v2.
 func (g Cgroup) Throttled() time.Duration {
 	g.t.Helper()
+	if g.v2 {
+		return time.Duration(g.stat("throttled_usec ")) * time.Microsecond
+	}
+	return time.Duration(g.stat("throttled_time "))
+}
+
+// stat returns a value of cpu.stat.
+func (g Cgroup) stat(name string) int64 {
+	g.t.Helper()
 	text, err := os.ReadFile(filepath.Join(g.path, "cpu.stat"))
 	require.NoError(g.t, err)
-	name, unit := "throttled_time ", time.Nanosecond
-	if g.v2 {
-		name, unit = "throttled_usec ", time.Microsecond
-	}
 	for line := range strings.Lines(string(text)) {
 		if value, found := strings.CutPrefix(line, name); found {
 			n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 			require.NoError(g.t, err)
-			return time.Duration(n) * unit
+			return n
 		}
 	}
 	g.t.Fatalf("no %s in %s", name, text)

@@ -30,7 +30,7 @@ func exits(perSecond, count int) error {
 		if early := next - now(unix.CLOCK_MONOTONIC); early > 0 {
 			nap(time.Duration(early))
 		}
-		if errno := vanish(flags); errno != 0 {
+		if errno := vanish(flags, 0); errno != 0 {
 			return fmt.Errorf("make a process: %w", syscall.Errno(errno))
 		}
 		next += gap
@@ -38,7 +38,7 @@ func exits(perSecond, count int) error {
 	return stop()
 }
 
-// vanish makes a child that exits at once.
+// vanish makes a child, a process or a thread, that counts to loops and exits.
 //
 //go:noescape
-func vanish(flags uintptr) (errno uintptr)
+func vanish(flags, loops uintptr) (errno uintptr)

@@ -54,7 +54,7 @@ func run(name string, args []string) error {
 	flags.StringVar(&o.comm, "comm", name, "name of the main thread")
 	flags.DurationVar(&o.life, "life", DefaultLife, "killed after this time")
 	exit := flags.Bool("exit", false, "account: exit instead of stopping")
-	children := flags.Int("count", 0, "spawn, exits: how many children; 0 is without end")
+	children := flags.Int("count", 0, "spawn, exits, churn: how many children or threads; 0 is without end")
 	one := flags.Bool("one", false, "pingpong: one process, of two threads")
 	pinned := flags.Bool("pinned", false, "crowd: each thread stays on one CPU")
 	base := flags.Int("base", 0, "leak: bytes to have before it begins, when continued")
@@ -106,6 +106,9 @@ func run(name string, args []string) error {
 	case "exits":
 		rate := a.number("per-second")
 		work = func() error { return exits(rate, *children) }
+	case "churn":
+		cpu := a.duration("cpu-each")
+		work = func() error { return churn(cpu, *children) }
 	case "pingpong":
 		work = func() error { return pingpong(*one) }
 	case "leak":

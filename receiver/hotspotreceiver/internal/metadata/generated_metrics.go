@@ -184,7 +184,7 @@ type AttributeHotspotLoss int
 const (
 	_ AttributeHotspotLoss = iota
 	AttributeHotspotLossExitRingFull
-	AttributeHotspotLossThreadExitRingFull
+	AttributeHotspotLossThreadExitMapFull
 	AttributeHotspotLossOomRingFull
 	AttributeHotspotLossPairMapFull
 	AttributeHotspotLossVictimMapFull
@@ -196,8 +196,8 @@ func (av AttributeHotspotLoss) String() string {
 	switch av {
 	case AttributeHotspotLossExitRingFull:
 		return "exit_ring_full"
-	case AttributeHotspotLossThreadExitRingFull:
-		return "thread_exit_ring_full"
+	case AttributeHotspotLossThreadExitMapFull:
+		return "thread_exit_map_full"
 	case AttributeHotspotLossOomRingFull:
 		return "oom_ring_full"
 	case AttributeHotspotLossPairMapFull:
@@ -212,12 +212,12 @@ func (av AttributeHotspotLoss) String() string {
 
 // MapAttributeHotspotLoss is a helper map of string to AttributeHotspotLoss attribute value.
 var MapAttributeHotspotLoss = map[string]AttributeHotspotLoss{
-	"exit_ring_full":        AttributeHotspotLossExitRingFull,
-	"thread_exit_ring_full": AttributeHotspotLossThreadExitRingFull,
-	"oom_ring_full":         AttributeHotspotLossOomRingFull,
-	"pair_map_full":         AttributeHotspotLossPairMapFull,
-	"victim_map_full":       AttributeHotspotLossVictimMapFull,
-	"history_too_short":     AttributeHotspotLossHistoryTooShort,
+	"exit_ring_full":       AttributeHotspotLossExitRingFull,
+	"thread_exit_map_full": AttributeHotspotLossThreadExitMapFull,
+	"oom_ring_full":        AttributeHotspotLossOomRingFull,
+	"pair_map_full":        AttributeHotspotLossPairMapFull,
+	"victim_map_full":      AttributeHotspotLossVictimMapFull,
+	"history_too_short":    AttributeHotspotLossHistoryTooShort,
 }
 
 // AttributeHotspotProgram specifies the value hotspot.program attribute.
