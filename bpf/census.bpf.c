@@ -13,6 +13,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 #define QUOTA_LEVELS 8 /* of control groups that are looked at for a quota */
+#define NSEC_PER_USEC 1000
 
 /* One thread, and what of it follows: struct activity, then struct process. */
 struct thread {
@@ -188,6 +189,18 @@ static __always_inline void read_activity(struct activity *r,
 	r->involuntary = t->nivcsw;
 }
 
+/*
+ * Whether a quota leaves fewer CPUs than the tightest so far. Quotas are set in
+ * us and are at most 2^44 of them, since 5.8; periods are at most a second. In ns
+ * the product of the two would overflow with quotas of three minutes.
+ */
+static __always_inline bool tighter(__u64 quota, __u64 period,
+				    const struct process *than)
+{
+	return quota / NSEC_PER_USEC * (than->cpu_period / NSEC_PER_USEC) <
+	       than->cpu_quota / NSEC_PER_USEC * (period / NSEC_PER_USEC);
+}
+
 /* A quota holds for the cgroup and all below: what throttles the task is the
  * sum, what it may use the tightest. */
 static __always_inline void read_quota(struct process *r,
@@ -207,8 +220,7 @@ static __always_inline void read_quota(struct process *r,
 		r->throttled += group->cfs_bandwidth.throttled_time;
 		if (quota == CFS_QUOTA_NONE)
 			continue;
-		if (r->cpu_period &&
-		    quota * r->cpu_period >= r->cpu_quota * period)
+		if (r->cpu_period && !tighter(quota, period, r))
 			continue;
 		r->cpu_quota = quota;
 		r->cpu_period = period;

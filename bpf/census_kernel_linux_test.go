@@ -341,6 +341,67 @@ func TestAMoveToACgroupWithAQuotaIsSeen(t *testing.T) {
 	require.Zero(t, take(t, census, child.Pid()).CpuQuota, "0 is no limit")
 }
 
+// Of the quotas that hold for a process the tightest is told. In ns a quota of
+// three minutes times a period of 100 ms is 2^64 and a little.
+func TestTheTightestQuotaIsTold(t *testing.T) {
+	type quota struct{ quota, period time.Duration }
+	const most = (1<<44 - 1) * time.Microsecond // the kernel takes no larger one, since 5.8
+	for _, test := range []struct {
+		name         string
+		above, below quota
+		aboveHolds   bool
+	}{
+		{
+			name:  "below one of minutes",
+			above: quota{184467441 * time.Microsecond, 100 * time.Millisecond},
+			below: quota{25 * time.Millisecond, 100 * time.Millisecond},
+		},
+		{
+			name:  "below the largest there can be",
+			above: quota{most, time.Millisecond},
+			below: quota{999999 * time.Microsecond, time.Second},
+		},
+		{
+			name:  "the largest, below a larger share",
+			above: quota{most, time.Second - time.Microsecond},
+			below: quota{most, time.Second},
+		},
+		{
+			name:       "above one of minutes",
+			above:      quota{25 * time.Millisecond, 100 * time.Millisecond},
+			below:      quota{184467441 * time.Microsecond, 100 * time.Millisecond},
+			aboveHolds: true,
+		},
+		{
+			name:       "above the largest there can be",
+			above:      quota{999999 * time.Microsecond, time.Second},
+			below:      quota{most, time.Millisecond},
+			aboveHolds: true,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			census := open(t)
+			above := workload.NewCgroup(t, "cpu")
+			if test.aboveHolds && !above.V2() {
+				t.Skip("needs the cpu controller in the unified hierarchy")
+			}
+			below := above.New("cpu", "below")
+			above.SetQuota(test.above.quota, test.above.period)
+			below.SetQuota(test.below.quota, test.below.period)
+			child := workload.Start(t, "sleepers", "1")
+			below.Add(child.Pid())
+			want := test.below
+			if test.aboveHolds {
+				want = test.above
+			}
+			got := take(t, census, child.Pid())
+			require.EqualValues(t, want.quota, got.CpuQuota)
+			require.EqualValues(t, want.period, got.CpuPeriod)
+			below.Remove(child.Pid())
+		})
+	}
+}
+
 func TestAClosedCensusLeavesNothingOpen(t *testing.T) {
 	open(t) // skips, and loads what is kept for good
 	before := bpfDescriptors(t)
