@@ -53,7 +53,9 @@ struct activity {
 /*
  * What the threads of a process share. Follows the leader's record. Once the
  * leader is dead it has let go of the memory: then it follows every thread
- * that still holds it as well.
+ * that still holds it as well. It also follows a thread that comes before the
+ * leader, at least the first, so that nobody dies into sums that are yet to be
+ * read: its own record and these would count it twice.
  */
 struct process {
 	__u64 dead_cpu; /* dead_*: of threads that are gone, ns */
@@ -283,35 +285,68 @@ static __always_inline void read_running(struct activity *r,
 	r->running_since = running->sched_info.last_arrival;
 }
 
+/* The last thread before its leader that brought the record of the process. */
+struct early {
+	__u64 pass;
+	__u32 pid;
+	__u32 tid;
+};
+
+static struct early early;
+
+/*
+ * Whether the thread comes before its leader, and is the first that does. Ids
+ * begin anew at the top, so it may. Of a process whose threads do not follow each
+ * other more than one is taken for the first, which does no harm. So that it holds
+ * when the program runs again, it does for the same thread.
+ */
+static __always_inline bool comes_early(const struct task_struct *t)
+{
+	__u32 pid = t->tgid, tid = t->pid;
+
+	if (tid >= pid || (early.pass == this_pass.number && early.pid == pid &&
+			   early.tid != tid))
+		return false;
+	early.pass = this_pass.number;
+	early.pid = pid;
+	early.tid = tid;
+	return true;
+}
+
 SEC("iter/task")
 int census(struct bpf_iter__task *ctx)
 {
 	const struct task_struct *t = ctx->task;
 	struct seq_file *seq = ctx->meta->seq;
+	struct activity activity = {};
+	struct process process = {};
 	struct thread thread = {};
 
 	if (!t)
 		return 0;
 	read_thread(&thread, t);
 	thread.has_activity = !sleeps_on(t);
-	thread.has_process = t->pid == t->tgid || (t->mm && !t->group_leader->mm);
+	thread.has_process = t->pid == t->tgid || comes_early(t) ||
+			     (t->mm && !t->group_leader->mm);
+	/* The sums of the dead first: who dies in between is then not in them. */
+	if (thread.has_process)
+		read_process(&process, t);
+	if (thread.has_activity)
+		read_activity(&activity, t);
+	/* The iterator holds a task that may have been released since it was found.
+	 * It is in the sums of its process by now, and who it points to may be gone. */
+	if (!t->thread_pid)
+		return 0;
 	/* When the buffer is full the kernel drops all of this and runs us again:
 	 * then the mark is moved on with it. */
 	bpf_seq_write(seq, &thread, sizeof(thread));
 	if (thread.has_activity) {
-		struct activity activity = {};
-
-		read_activity(&activity, t);
 		mark(&activity, thread.tid);
 		if (activity.marked)
 			read_running(&activity, t);
 		bpf_seq_write(seq, &activity, sizeof(activity));
 	}
-	if (thread.has_process) {
-		struct process process = {};
-
-		read_process(&process, t);
+	if (thread.has_process)
 		bpf_seq_write(seq, &process, sizeof(process));
-	}
 	return 0;
 }

@@ -182,6 +182,7 @@ struct task_struct {
 	unsigned int flags;
 	unsigned char on_rq; /* an int before 7.2: read by task_on_rq() */
 	int pid, tgid;
+	struct pid *thread_pid; /* NULL once it is released */
 	char comm[TASK_COMM_LEN];
 	struct task_struct *real_parent, *group_leader;
 	struct mm_struct *mm;

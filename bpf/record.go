@@ -19,8 +19,9 @@ type (
 	Activity = censusActivity
 
 	// Process is what the threads of a process share: struct process of
-	// census.bpf.c. It follows the record of the thread group leader, and of
-	// further threads once the leader is dead.
+	// census.bpf.c. It follows the record of the thread group leader, of a thread
+	// that comes before it, and of further threads once the leader is dead. The dead
+	// sums of the first in a pass and the activities of that pass count nobody twice.
 	Process = censusProcess
 )
 
