@@ -48,6 +48,7 @@ struct activity {
 	__u32 marked; /* the wait in progress is the reader's to charge */
 	__u32 running; /* the process that has its CPU meanwhile, 0: idle */
 	__u32 unused;
+	__u64 at; /* when that was true of it, CLOCK_BOOTTIME, ns */
 };
 
 /*
@@ -175,15 +176,38 @@ static __always_inline void read_thread(struct thread *r,
 	r->flags = t->flags;
 }
 
+/* How often the clock and what it stamps are read again, if they do not agree. */
+#define READINGS 4
+
+/*
+ * When the thread had used this much. Nobody keeps the thread from running on, or
+ * this program from losing its CPU for seconds in between: the clock is good if
+ * what was read before it is still so after it.
+ */
+static __always_inline void read_times(struct activity *r,
+				       const struct task_struct *t)
+{
+	int i;
+
+	for (i = 0; i < READINGS; i++) {
+		r->cpu = t->se.sum_exec_runtime;
+		r->run_delay = task_run_delay(t);
+		r->waiting = task_waiting(t);
+		r->queued = r->waiting ? task_queued(t) : 0;
+		r->at = bpf_ktime_get_boot_ns();
+		if (r->cpu == t->se.sum_exec_runtime &&
+		    r->run_delay == task_run_delay(t) &&
+		    r->waiting == task_waiting(t))
+			return;
+	}
+}
+
 static __always_inline void read_activity(struct activity *r,
 					  const struct task_struct *t)
 {
-	r->cpu = t->se.sum_exec_runtime;
+	read_times(r, t);
 	r->user = t->utime;
 	r->system = t->stime;
-	r->run_delay = task_run_delay(t);
-	r->waiting = task_waiting(t);
-	r->queued = r->waiting ? task_queued(t) : 0;
 	r->cpu_id = task_cpu(t);
 	r->minor_faults = t->min_flt;
 	r->major_faults = t->maj_flt;

@@ -15,7 +15,9 @@ type (
 	Thread = censusThread
 
 	// Activity is what a thread has done: struct activity of census.bpf.c. Times are
-	// nanoseconds; every sum counts from the thread's start and is never reset.
+	// nanoseconds; every sum counts from the thread's start and is never reset. At is
+	// when they were read, in the clock of the thread's start. The CPU time of a
+	// thread that runs and the wait of one that waits may be a tick older.
 	Activity = censusActivity
 
 	// Process is what the threads of a process share: struct process of
