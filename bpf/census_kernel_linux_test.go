@@ -453,7 +453,6 @@ func TestTheTightestQuotaIsTold(t *testing.T) {
 			got := take(t, census, child.Pid())
 			require.EqualValues(t, want.quota, got.CpuQuota)
 			require.EqualValues(t, want.period, got.CpuPeriod)
-			below.Remove(child.Pid())
 		})
 	}
 }
