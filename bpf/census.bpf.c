@@ -13,6 +13,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 #define QUOTA_LEVELS 8 /* of control groups that are looked at for a quota */
+#define NSEC_PER_USEC 1000
 
 /* One thread, and what of it follows: struct activity, then struct process. */
 struct thread {
@@ -47,12 +48,15 @@ struct activity {
 	__u32 marked; /* the wait in progress is the reader's to charge */
 	__u32 running; /* the process that has its CPU meanwhile, 0: idle */
 	__u32 unused;
+	__u64 at; /* when that was true of it, CLOCK_BOOTTIME, ns */
 };
 
 /*
  * What the threads of a process share. Follows the leader's record. Once the
  * leader is dead it has let go of the memory: then it follows every thread
- * that still holds it as well.
+ * that still holds it as well. It also follows a thread that comes before the
+ * leader, at least the first, so that nobody dies into sums that are yet to be
+ * read: its own record and these would count it twice.
  */
 struct process {
 	__u64 dead_cpu; /* dead_*: of threads that are gone, ns */
@@ -172,20 +176,55 @@ static __always_inline void read_thread(struct thread *r,
 	r->flags = t->flags;
 }
 
+/* How often the clock and what it stamps are read again, if they do not agree. */
+#define READINGS 4
+
+/*
+ * When the thread had used this much. Nobody keeps the thread from running on, or
+ * this program from losing its CPU for seconds in between: the clock is good if
+ * what was read before it is still so after it.
+ */
+static __always_inline void read_times(struct activity *r,
+				       const struct task_struct *t)
+{
+	int i;
+
+	for (i = 0; i < READINGS; i++) {
+		r->cpu = t->se.sum_exec_runtime;
+		r->run_delay = task_run_delay(t);
+		r->waiting = task_waiting(t);
+		r->queued = r->waiting ? task_queued(t) : 0;
+		r->at = bpf_ktime_get_boot_ns();
+		if (r->cpu == t->se.sum_exec_runtime &&
+		    r->run_delay == task_run_delay(t) &&
+		    r->waiting == task_waiting(t))
+			return;
+	}
+}
+
 static __always_inline void read_activity(struct activity *r,
 					  const struct task_struct *t)
 {
-	r->cpu = t->se.sum_exec_runtime;
+	read_times(r, t);
 	r->user = t->utime;
 	r->system = t->stime;
-	r->run_delay = task_run_delay(t);
-	r->waiting = task_waiting(t);
-	r->queued = r->waiting ? task_queued(t) : 0;
 	r->cpu_id = task_cpu(t);
 	r->minor_faults = t->min_flt;
 	r->major_faults = t->maj_flt;
 	r->voluntary = t->nvcsw;
 	r->involuntary = t->nivcsw;
+}
+
+/*
+ * Whether a quota leaves fewer CPUs than the tightest so far. Quotas are set in
+ * us and are at most 2^44 of them, since 5.8; periods are at most a second. In ns
+ * the product of the two would overflow with quotas of three minutes.
+ */
+static __always_inline bool tighter(__u64 quota, __u64 period,
+				    const struct process *than)
+{
+	return quota / NSEC_PER_USEC * (than->cpu_period / NSEC_PER_USEC) <
+	       than->cpu_quota / NSEC_PER_USEC * (period / NSEC_PER_USEC);
 }
 
 /* A quota holds for the cgroup and all below: what throttles the task is the
@@ -207,8 +246,7 @@ static __always_inline void read_quota(struct process *r,
 		r->throttled += group->cfs_bandwidth.throttled_time;
 		if (quota == CFS_QUOTA_NONE)
 			continue;
-		if (r->cpu_period &&
-		    quota * r->cpu_period >= r->cpu_quota * period)
+		if (r->cpu_period && !tighter(quota, period, r))
 			continue;
 		r->cpu_quota = quota;
 		r->cpu_period = period;
@@ -271,35 +309,68 @@ static __always_inline void read_running(struct activity *r,
 	r->running_since = running->sched_info.last_arrival;
 }
 
+/* The last thread before its leader that brought the record of the process. */
+struct early {
+	__u64 pass;
+	__u32 pid;
+	__u32 tid;
+};
+
+static struct early early;
+
+/*
+ * Whether the thread comes before its leader, and is the first that does. Ids
+ * begin anew at the top, so it may. Of a process whose threads do not follow each
+ * other more than one is taken for the first, which does no harm. So that it holds
+ * when the program runs again, it does for the same thread.
+ */
+static __always_inline bool comes_early(const struct task_struct *t)
+{
+	__u32 pid = t->tgid, tid = t->pid;
+
+	if (tid >= pid || (early.pass == this_pass.number && early.pid == pid &&
+			   early.tid != tid))
+		return false;
+	early.pass = this_pass.number;
+	early.pid = pid;
+	early.tid = tid;
+	return true;
+}
+
 SEC("iter/task")
 int census(struct bpf_iter__task *ctx)
 {
 	const struct task_struct *t = ctx->task;
 	struct seq_file *seq = ctx->meta->seq;
+	struct activity activity = {};
+	struct process process = {};
 	struct thread thread = {};
 
 	if (!t)
 		return 0;
 	read_thread(&thread, t);
 	thread.has_activity = !sleeps_on(t);
-	thread.has_process = t->pid == t->tgid || (t->mm && !t->group_leader->mm);
+	thread.has_process = t->pid == t->tgid || comes_early(t) ||
+			     (t->mm && !t->group_leader->mm);
+	/* The sums of the dead first: who dies in between is then not in them. */
+	if (thread.has_process)
+		read_process(&process, t);
+	if (thread.has_activity)
+		read_activity(&activity, t);
+	/* The iterator holds a task that may have been released since it was found.
+	 * It is in the sums of its process by now, and who it points to may be gone. */
+	if (!t->thread_pid)
+		return 0;
 	/* When the buffer is full the kernel drops all of this and runs us again:
 	 * then the mark is moved on with it. */
 	bpf_seq_write(seq, &thread, sizeof(thread));
 	if (thread.has_activity) {
-		struct activity activity = {};
-
-		read_activity(&activity, t);
 		mark(&activity, thread.tid);
 		if (activity.marked)
 			read_running(&activity, t);
 		bpf_seq_write(seq, &activity, sizeof(activity));
 	}
-	if (thread.has_process) {
-		struct process process = {};
-
-		read_process(&process, t);
+	if (thread.has_process)
 		bpf_seq_write(seq, &process, sizeof(process));
-	}
 	return 0;
 }

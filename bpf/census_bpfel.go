@@ -30,6 +30,7 @@ type censusActivity struct {
 	Marked       uint32
 	Running      uint32
 	Unused       uint32
+	At           uint64
 }
 
 type censusPass struct {

@@ -91,7 +91,8 @@ func (a *account) cpu() uint64 {
 
 func (a *account) residentPages() uint64 { return a.FilePages + a.AnonPages + a.ShmemPages }
 
-// take makes a pass and returns what it said of one process.
+// take makes a pass and returns what it said of one process: the last of it, but the
+// CPU time of its dead threads as it was first.
 func take(t testing.TB, census *Census, pid int) account {
 	t.Helper()
 	var a account
@@ -103,8 +104,12 @@ func take(t testing.TB, census *Census, pid int) account {
 		require.NotNil(t, activity)
 		a.threads = append(a.threads, reading{*thread, *activity})
 		if process != nil {
+			dead := process.DeadCpu
+			if a.records++; a.records > 1 {
+				dead = a.DeadCpu
+			}
 			a.Process = *process
-			a.records++
+			a.DeadCpu = dead
 		}
 	}))
 	require.NotEmpty(t, a.threads, "process %d is not in the census", pid)
@@ -209,6 +214,57 @@ func TestThreadsThatHaveExitedStayInTheSums(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Ids begin anew at the top: the threads of a process that began just before that
+// come before their leader, and many of them die until the pass is at its record.
+func TestAThreadThatExitsBeforeItsLeaderIsReadIsCountedOnce(t *testing.T) {
+	const passes = 200
+	census := open(t)
+	workload.Start(t, "sleepers", "1000") // to be read in between
+	child := startAtTheTop(t, "successors", "1ms")
+	early := 0
+	for range passes {
+		got := take(t, census, child.Pid())
+		require.LessOrEqual(t, got.cpu(), uint64(cpuTime(t, child.Pid())))
+		if got.threads[0].Tid < got.threads[0].Pid {
+			early++
+		}
+	}
+	require.Greater(t, early, passes/10, "few threads came before their leader: this has shown nothing")
+}
+
+// startAtTheTop starts a workload with one of the last process ids there are.
+func startAtTheTop(t *testing.T, name string, args ...string) *workload.Process {
+	t.Helper()
+	const lastPid = "/proc/sys/kernel/ns_last_pid"
+	text, err := os.ReadFile("/proc/sys/kernel/pid_max")
+	require.NoError(t, err)
+	most, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	require.NoError(t, err)
+	for range 20 {
+		if err := os.WriteFile(lastPid, []byte(strconv.Itoa(most-30)), 0); errors.Is(err, os.ErrNotExist) {
+			t.Skip("needs CONFIG_CHECKPOINT_RESTORE")
+		} else {
+			require.NoError(t, err)
+		}
+		child := workload.Start(t, name, args...)
+		if child.Pid() > most-30 {
+			return child
+		}
+		child.Stop() // others were faster
+	}
+	t.Fatal("no process was given one of the last ids")
+	return nil
+}
+
+// cpuTime is what a process has used, of threads that run to the moment.
+func cpuTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	var used unix.Timespec
+	const sched = 2 // CPUCLOCK_SCHED of linux/posix-timers.h
+	require.NoError(t, unix.ClockGettime(int32(^pid<<3|sched), &used))
+	return time.Duration(used.Nano())
 }
 
 // A thread that could always run either runs or waits. Beside a hog of full
@@ -339,6 +395,66 @@ func TestAMoveToACgroupWithAQuotaIsSeen(t *testing.T) {
 
 	group.SetQuota(-1, 100*time.Millisecond)
 	require.Zero(t, take(t, census, child.Pid()).CpuQuota, "0 is no limit")
+}
+
+// Of the quotas that hold for a process the tightest is told. In ns a quota of
+// three minutes times a period of 100 ms is 2^64 and a little.
+func TestTheTightestQuotaIsTold(t *testing.T) {
+	type quota struct{ quota, period time.Duration }
+	const most = (1<<44 - 1) * time.Microsecond // the kernel takes no larger one, since 5.8
+	for _, test := range []struct {
+		name         string
+		above, below quota
+		aboveHolds   bool
+	}{
+		{
+			name:  "below one of minutes",
+			above: quota{184467441 * time.Microsecond, 100 * time.Millisecond},
+			below: quota{25 * time.Millisecond, 100 * time.Millisecond},
+		},
+		{
+			name:  "below the largest there can be",
+			above: quota{most, time.Millisecond},
+			below: quota{999999 * time.Microsecond, time.Second},
+		},
+		{
+			name:  "the largest, below a larger share",
+			above: quota{most, time.Second - time.Microsecond},
+			below: quota{most, time.Second},
+		},
+		{
+			name:       "above one of minutes",
+			above:      quota{25 * time.Millisecond, 100 * time.Millisecond},
+			below:      quota{184467441 * time.Microsecond, 100 * time.Millisecond},
+			aboveHolds: true,
+		},
+		{
+			name:       "above the largest there can be",
+			above:      quota{999999 * time.Microsecond, time.Second},
+			below:      quota{most, time.Millisecond},
+			aboveHolds: true,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			census := open(t)
+			above := workload.NewCgroup(t, "cpu")
+			if test.aboveHolds && !above.V2() {
+				t.Skip("needs the cpu controller in the unified hierarchy")
+			}
+			below := above.New("cpu", "below")
+			above.SetQuota(test.above.quota, test.above.period)
+			below.SetQuota(test.below.quota, test.below.period)
+			child := workload.Start(t, "sleepers", "1")
+			below.Add(child.Pid())
+			want := test.below
+			if test.aboveHolds {
+				want = test.above
+			}
+			got := take(t, census, child.Pid())
+			require.EqualValues(t, want.quota, got.CpuQuota)
+			require.EqualValues(t, want.period, got.CpuPeriod)
+		})
+	}
 }
 
 func TestAClosedCensusLeavesNothingOpen(t *testing.T) {

@@ -100,7 +100,10 @@ func (c *Census) Whole() { c.whole = true }
 // pass, which said the same of it; the first pass, and one after a pass that
 // failed, have all of them. The process is nil for a thread that brings none. All
 // are good during the call only. A pass is not a snapshot: threads go on running,
-// and one that exits during the pass may be missing from it. Returns [ErrRecord]
+// and one that exits during the pass may be missing from it. How long it takes
+// nobody knows, since the caller may lose its CPU at any moment of it: each activity
+// says when it was read, and what comes without one was read no earlier than what
+// came before it. Returns [ErrRecord]
 // if the kernel's records could not be decoded to the end.
 func (c *Census) Read(visit func(*Thread, *Activity, *Process)) error {
 	var now unix.Timespec

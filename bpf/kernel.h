@@ -183,6 +183,7 @@ struct task_struct {
 	unsigned int flags;
 	unsigned char on_rq; /* since 7.2 */
 	int pid, tgid;
+	struct pid *thread_pid; /* NULL once it is released */
 	char comm[TASK_COMM_LEN];
 	struct task_struct *real_parent, *group_leader;
 	struct mm_struct *mm;

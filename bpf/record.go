@@ -15,12 +15,15 @@ type (
 	Thread = censusThread
 
 	// Activity is what a thread has done: struct activity of census.bpf.c. Times are
-	// nanoseconds; every sum counts from the thread's start and is never reset.
+	// nanoseconds; every sum counts from the thread's start and is never reset. At is
+	// when they were read, in the clock of the thread's start. The CPU time of a
+	// thread that runs and the wait of one that waits may be a tick older.
 	Activity = censusActivity
 
 	// Process is what the threads of a process share: struct process of
-	// census.bpf.c. It follows the record of the thread group leader, and of
-	// further threads once the leader is dead.
+	// census.bpf.c. It follows the record of the thread group leader, of a thread
+	// that comes before it, and of further threads once the leader is dead. The dead
+	// sums of the first in a pass and the activities of that pass count nobody twice.
 	Process = censusProcess
 )
 

@@ -10,10 +10,10 @@ import (
 // them: a thread of it ran, or waited to run, nearly all the time, or it uses
 // much of the host. Where memory holds it up, that is to blame instead.
 func (c *CPUBoundConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
-	utilization := s.Share(w.Busiest.CPU + w.Busiest.RunQueue)
+	utilization := w.Busiest.Share(w.Busiest.CPU + w.Busiest.RunQueue)
 	hostShare := 0.0
 	if s.CPUs > 0 {
-		hostShare = s.Share(w.Used.CPU()) / float64(s.CPUs)
+		hostShare = w.Share(w.Used.CPU()) / float64(s.CPUs)
 	}
 	byThread := utilization >= c.MinThreadUtilization
 	if !byThread && !(hostShare >= c.MinHostShare) {
@@ -23,18 +23,20 @@ func (c *CPUBoundConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 		return Finding{}, false
 	}
 
-	length := s.Length.Seconds()
 	sentence := fmt.Sprintf("%s is limited by the CPU: it used %.1f of the host's %d CPUs over the last %.1f s",
-		named(w.Process), s.Share(w.Used.CPU()), s.CPUs, length)
+		named(w.Process), w.Share(w.Used.CPU()), s.CPUs, w.Length.Seconds())
 	if byThread {
 		thread := "it"
 		if w.Threads > 1 {
 			thread = fmt.Sprintf("its busiest thread (%d)", w.Busiest.TID)
 		}
+		// The kernel's counters may be a tick behind at the beginning.
+		span := w.Busiest.Span
+		ran := min(max(w.Busiest.CPU, 0), span)
 		sentence = fmt.Sprintf("%s is limited by the CPU: %s ran for %.1f s of the last %.1f s",
-			named(w.Process), thread, max(w.Busiest.CPU, 0).Seconds(), length)
-		if wait := w.Busiest.RunQueue.Seconds(); wait >= 0.05*length {
-			sentence += fmt.Sprintf(" and waited %.1f s for a CPU", wait)
+			named(w.Process), thread, ran.Seconds(), span.Seconds())
+		if wait := min(w.Busiest.RunQueue, span-ran); wait >= span/20 {
+			sentence += fmt.Sprintf(" and waited %.1f s for a CPU", wait.Seconds())
 		}
 	}
 	return Finding{

@@ -97,7 +97,7 @@ func TestCPUBoundSentences(t *testing.T) {
 		},
 		"the busiest thread of several": {
 			change: func(w *sampler.Window) {
-				w.Threads, w.Busiest = 2, sampler.Thread{TID: 815, CPU: 4900 * time.Millisecond}
+				w.Threads, w.Busiest = 2, sampler.Thread{TID: 815, CPU: 4900 * time.Millisecond, Span: length}
 			},
 			want: "postgres (812) is limited by the CPU: its busiest thread (815) ran for 4.9 s of the last 5.0 s",
 		},
@@ -115,7 +115,13 @@ func TestCPUBoundSentences(t *testing.T) {
 		},
 		"no time below zero, should a counter go back": {
 			change: func(w *sampler.Window) { w.Busiest.CPU, w.Busiest.RunQueue = -time.Second, 6*time.Second },
-			want:   "postgres (812) is limited by the CPU: it ran for 0.0 s of the last 5.0 s and waited 6.0 s for a CPU",
+			want:   "postgres (812) is limited by the CPU: it ran for 0.0 s of the last 5.0 s and waited 5.0 s for a CPU",
+		},
+		"no part above the whole, should a counter have been a tick behind": {
+			change: func(w *sampler.Window) {
+				w.Busiest.CPU, w.Busiest.Span = 2054*time.Millisecond, 2044*time.Millisecond
+			},
+			want: "postgres (812) is limited by the CPU: it ran for 2.0 s of the last 2.0 s",
 		},
 		"the share of the host, where no thread stands out": {
 			change: func(w *sampler.Window) { w.Used.User = 12 * time.Second },
@@ -136,7 +142,7 @@ func TestCPUBoundSentences(t *testing.T) {
 func TestCPUBoundEvidence(t *testing.T) {
 	config := DefaultConfig().CPUBound
 	w, s := idle(812, "postgres"), snapshot(1)
-	w.Busiest = sampler.Thread{TID: 815, CPU: 4 * time.Second, RunQueue: time.Second}
+	w.Busiest = sampler.Thread{TID: 815, CPU: 4 * time.Second, RunQueue: time.Second, Span: length}
 	w.Used = sampler.Usage{User: 3 * time.Second, System: 2 * time.Second}
 	w.MemoryStall = 0.05
 	finding, matches := config.match(&w, sceneOf(s))

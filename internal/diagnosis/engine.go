@@ -133,7 +133,7 @@ func (e *Engine) Observe(s *sampler.Snapshot) []Event {
 			e.cases[w.ID] = p
 		}
 		p.process, p.pass = w.Process, e.passes
-		events = e.update(p, findings, s, events)
+		events = e.update(p, findings, w, s, events)
 		if p.active == OK && len(findings) == 0 {
 			delete(e.cases, w.ID)
 		}
@@ -141,8 +141,12 @@ func (e *Engine) Observe(s *sampler.Snapshot) []Event {
 	return append(events, e.bury(s)...)
 }
 
-// match returns the findings of all rules, the most severe first.
+// match returns the findings of all rules, the most severe first. A window without
+// length has none.
 func (e *Engine) match(w *sampler.Window) []Finding {
+	if w.Length <= 0 {
+		return nil
+	}
 	var findings []Finding
 	for _, match := range e.rules {
 		if f, ok := match(w, e.scene); ok {
@@ -155,7 +159,7 @@ func (e *Engine) match(w *sampler.Window) []Finding {
 
 // update carries one process into the next window. A diagnosis gives way to a
 // more severe one at once, and to a lesser one when it ends itself.
-func (e *Engine) update(p *patient, findings []Finding, s *sampler.Snapshot, events []Event) []Event {
+func (e *Engine) update(p *patient, findings []Finding, w *sampler.Window, s *sampler.Snapshot, events []Event) []Event {
 	var matched [labels]*Finding
 	for i := range findings {
 		matched[findings[i].Label] = &findings[i]
@@ -177,7 +181,7 @@ func (e *Engine) update(p *patient, findings []Finding, s *sampler.Snapshot, eve
 	if p.active != OK {
 		if matched[p.active] != nil {
 			p.misses = 0
-			p.keep(p.active, findings, s.Length)
+			p.keep(p.active, findings, w.Length)
 		} else {
 			p.misses++
 		}
@@ -193,10 +197,10 @@ func (e *Engine) update(p *patient, findings []Finding, s *sampler.Snapshot, eve
 	case p.active != OK && (next > p.active || p.misses >= e.courses[p.active].clearAfter):
 		events = append(events, p.end(s.End, named(p.process)+" "+descriptions[p.active].over))
 		if next != OK {
-			events = append(events, p.start(next, findings, s))
+			events = append(events, p.start(next, findings, w, s))
 		}
 	case p.active == OK && next != OK:
-		events = append(events, p.start(next, findings, s))
+		events = append(events, p.start(next, findings, w, s))
 	case p.active != OK && matched[p.active] != nil && e.courses[p.active].repeat > 0 &&
 		s.End.Sub(p.said) >= e.courses[p.active].repeat:
 		p.said = s.End
@@ -205,9 +209,9 @@ func (e *Engine) update(p *patient, findings []Finding, s *sampler.Snapshot, eve
 	return events
 }
 
-func (p *patient) start(label Label, findings []Finding, s *sampler.Snapshot) Event {
+func (p *patient) start(label Label, findings []Finding, w *sampler.Window, s *sampler.Snapshot) Event {
 	p.active, p.misses, p.said = label, 0, s.End
-	p.keep(label, findings, s.Length)
+	p.keep(label, findings, w.Length)
 	return p.event(Started, s.End, p.finding.Sentence)
 }
 

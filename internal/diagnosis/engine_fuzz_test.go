@@ -86,6 +86,11 @@ func (n *numbers) snapshot() *sampler.Snapshot {
 	for range n.uint64() % 4 {
 		s.Pairs = append(s.Pairs, &sampler.Pair{Victim: n.process(), Aggressor: n.process(), Wait: n.duration()})
 	}
+	// Last, so that without any the windows of processes are the host's.
+	for i := range s.Windows {
+		w := &s.Windows[i]
+		w.Length, w.Busiest.Span = s.Length+n.duration(), s.Length+n.duration()
+	}
 	return s
 }
 

@@ -21,7 +21,7 @@ const faultsPerFork = 1000
 // is room for. So where as many pages come back as there are major faults at
 // least, waiting for a disk is waiting for memory.
 func (c *MemThrashingConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
-	length := s.Length.Seconds()
+	length := w.Length.Seconds()
 	if length <= 0 {
 		return Finding{}, false
 	}
@@ -31,7 +31,7 @@ func (c *MemThrashingConfig) match(w *sampler.Window, s *scene) (Finding, bool) 
 	if cpu := w.Used.CPU(); cpu > 0 {
 		systemShare = float64(w.Used.System) / float64(cpu)
 	}
-	returned := float64(w.Returned) / length
+	returned := float64(w.Returned) / s.Length.Seconds() // read apart from the census
 	stall := w.MemoryStall
 	if min(returned, major) >= c.MinMajorFaultsPerSecond {
 		stall = max(stall, w.IOStall)

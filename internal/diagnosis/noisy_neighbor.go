@@ -11,7 +11,7 @@ import (
 // Among equals that crowd a CPU nobody is the noisy one.
 func (c *NoisyNeighborConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 	victims := s.blamed[w.ID]
-	cores := s.Share(w.Used.CPU())
+	cores := w.Share(w.Used.CPU())
 	if len(victims) == 0 || !(cores >= c.MinCores) {
 		return Finding{}, false
 	}
@@ -23,7 +23,7 @@ func (c *NoisyNeighborConfig) match(w *sampler.Window, s *scene) (Finding, bool)
 	f := Finding{
 		Label: NoisyNeighbor,
 		Sentence: fmt.Sprintf("%s takes the CPU from %s, which waited %.1f s of the last %.1f s behind it",
-			named(w.Process), named(first.window.Process), first.pairs[0].Wait.Seconds(), s.Length.Seconds()),
+			named(w.Process), named(first.window.Process), min(first.pairs[0].Wait, first.held).Seconds(), first.window.Length.Seconds()),
 		Evidence: []Evidence{
 			held("cpu_cores", cores, c.MinCores),
 			held("victim_share", percent(first.pairs[0].Wait, first.held)/100, c.MinVictimShare),

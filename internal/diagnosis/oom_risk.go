@@ -19,7 +19,7 @@ func (c *OOMRiskConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 	if w.GrowthReadings <= c.Windows || w.GrowthSteps < c.Windows-1 || !(grown >= float64(c.MinGrowth)) {
 		return Finding{}, false
 	}
-	if !(w.Growth > 0) || float64(w.Grew) < w.Growth/2*s.Length.Seconds() {
+	if !(w.Growth > 0) || float64(w.Grew) < w.Growth/2*w.Length.Seconds() {
 		return Finding{}, false
 	}
 	limitRatio := 0.0
@@ -30,7 +30,7 @@ func (c *OOMRiskConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 		return Finding{}, false
 	}
 	faults := 0.0
-	if length := s.Length.Seconds(); length > 0 {
+	if length := w.Length.Seconds(); length > 0 {
 		faults = float64(w.Used.MinorFaults+w.Used.MajorFaults) / length
 	}
 	left, known := w.TimeToLimit()

@@ -19,11 +19,12 @@ func (c *StarvedConfig) holds(w *sampler.Window, s *sampler.Snapshot) (*victim, 
 		return nil, false
 	}
 	held, share := heldBack(w)
-	if !(s.Share(held) >= c.MinWaitRatio) || !(share >= c.MinWaitShare) {
+	held = min(held, w.Used.RunQueue) // for whom it waited is read later than how long
+	if !(w.Share(held) >= c.MinWaitRatio) || !(share >= c.MinWaitShare) {
 		return nil, false
 	}
 	each := w.Delayed.RunQueue / time.Duration(max(w.Delayed.Runs, 1))
-	if each < c.MinWaitPerRun || w.Quota > 0 && s.Share(w.Used.CPU()) >= usedUp*w.Quota {
+	if each < c.MinWaitPerRun || w.Quota > 0 && w.Share(w.Used.CPU()) >= usedUp*w.Quota {
 		return nil, false
 	}
 	return &victim{window: w, held: held, share: share, each: each}, true
@@ -34,16 +35,16 @@ func (c *StarvedConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 	if v == nil {
 		return Finding{}, false
 	}
-	length := s.Length.Seconds()
+	length := w.Length.Seconds()
 	sentence := fmt.Sprintf("%s waited %.1f s of the last %.1f s for a CPU", named(w.Process), v.held.Seconds(), length)
-	if w.Threads > 1 && v.held > s.Length {
+	if w.Threads > 1 && v.held > w.Length {
 		sentence = fmt.Sprintf("the %d threads of %s waited %.1f s for a CPU in the last %.1f s",
 			w.Threads, named(w.Process), v.held.Seconds(), length)
 	}
 	f := Finding{
 		Label: Starved,
 		Evidence: []Evidence{
-			held("wait_ratio", s.Share(v.held), c.MinWaitRatio),
+			held("wait_ratio", w.Share(v.held), c.MinWaitRatio),
 			held("wait_share", v.share, c.MinWaitShare),
 			held("wait_per_run_seconds", v.each.Seconds(), c.MinWaitPerRun.Seconds()),
 			fact("wait_seconds", v.held.Seconds()),

@@ -12,7 +12,7 @@ import (
 func TestStarved(t *testing.T) {
 	// waits sets how long the process waits and runs.
 	waits := func(wait, ran time.Duration) func(*sampler.Window) {
-		return func(w *sampler.Window) { w.Waited.Others, w.Used.User = wait, ran }
+		return func(w *sampler.Window) { w.Waited.Others, w.Used.RunQueue, w.Used.User = wait, wait, ran }
 	}
 	for name, tt := range map[string]struct {
 		change  func(*sampler.Window)
@@ -77,7 +77,8 @@ func TestStarved(t *testing.T) {
 		},
 		"a process that never ran has waited all the same": {
 			change: func(w *sampler.Window) {
-				w.Waited.Others, w.Used.User, w.Delayed.RunQueue, w.Delayed.Runs = length, 0, length, 0
+				w.Waited.Others, w.Used.RunQueue, w.Used.User = length, length, 0
+				w.Delayed.RunQueue, w.Delayed.Runs = length, 0
 			},
 			matches: true,
 		},
@@ -174,8 +175,10 @@ func TestStarvedNamesItsAggressors(t *testing.T) {
 			aggressors: []Party{{hog.Process, 2 * length}},
 		},
 		"several threads wait longer than the window": {
-			change: func(w *sampler.Window) { w.Threads, w.Waited.Others = 4, 12*time.Second },
-			want:   "the 4 threads of postgres (812) waited 12.0 s for a CPU in the last 5.0 s",
+			change: func(w *sampler.Window) {
+				w.Threads, w.Waited.Others, w.Used.RunQueue = 4, 12*time.Second, 12*time.Second
+			},
+			want: "the 4 threads of postgres (812) waited 12.0 s for a CPU in the last 5.0 s",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,8 +33,9 @@ func sceneOf(s *sampler.Snapshot) *scene {
 func idle(pid uint32, name string) sampler.Window {
 	return sampler.Window{
 		Process: sampler.Process{ID: sampler.ID{Pid: pid, Start: time.Duration(pid) * time.Second}, Name: name},
+		Length:  length,
 		Threads: 1,
-		Busiest: sampler.Thread{TID: pid},
+		Busiest: sampler.Thread{TID: pid, Span: length},
 		RSS:     100 << 20,
 	}
 }
@@ -79,7 +80,7 @@ func kept(pid uint32, name string) sampler.Window {
 	w := idle(pid, name)
 	w.Used.User, w.Used.RunQueue = length/10, length-length/10
 	w.Waited.Others = w.Used.RunQueue
-	w.Busiest = sampler.Thread{TID: pid, CPU: w.Used.User, RunQueue: w.Used.RunQueue, Runs: 10}
+	w.Busiest = sampler.Thread{TID: pid, CPU: w.Used.User, RunQueue: w.Used.RunQueue, Runs: 10, Span: length}
 	w.Delayed = w.Busiest
 	return w
 }

@@ -195,8 +195,8 @@ func TestTheDelayedThreadIsTheOneThatWaitedTheLongest(t *testing.T) {
 	w := r.only(r.pass(105*second,
 		leader(7, 0, ran(5*second), inQueue(second, 0), switched(12, 2)),
 		follower(7, 8, 0, 0, inQueue(2*second, second), switched(130, 25))))
-	require.Equal(t, Thread{TID: 7, CPU: 5 * second, RunQueue: second, Runs: 3}, w.Busiest)
-	require.Equal(t, Thread{TID: 8, RunQueue: 3 * second, Runs: 35}, w.Delayed)
+	require.Equal(t, Thread{TID: 7, CPU: 5 * second, RunQueue: second, Runs: 3, Span: 5 * second}, w.Busiest)
+	require.Equal(t, Thread{TID: 8, RunQueue: 3 * second, Runs: 35, Span: 5 * second}, w.Delayed)
 }
 
 func TestAnIdlePairEndsWithItsProcess(t *testing.T) {

@@ -16,8 +16,9 @@ type thread struct {
 	tid    uint32
 	start  uint64
 	now    use
-	before scheduled // when the window began: not the last pass if that failed
-	pass   uint64    // the last that saw it
+	at     time.Duration // when that was, see Sampler.at
+	before scheduled     // when the window began: not the last pass if that failed
+	pass   uint64        // the last that saw it
 	// The wait in progress, and up to when it is charged, in the clock of the run
 	// queue; 0 if there was none.
 	queued, charged uint64
@@ -63,27 +64,36 @@ func (u *use) add(other use) {
 // runs returns how often the thread has left a CPU.
 func (u *use) runs() uint64 { return u.voluntary + u.involuntary }
 
-// scheduled is the part of it that is told of one thread.
-type scheduled struct{ cpu, runQueue, runs uint64 }
+// scheduled is the part of it that is told of one thread, and when it was so.
+type scheduled struct {
+	cpu, runQueue, runs uint64
+	at                  time.Duration
+}
 
-func (u *use) scheduled() scheduled { return scheduled{u.cpu, u.runQueue, u.runs()} }
+func (u *use) scheduled(at time.Duration) scheduled {
+	return scheduled{u.cpu, u.runQueue, u.runs(), at}
+}
 
-// canBecome tells whether one thread can have used so much after elapsed ns.
-// An eighth more is granted, since the census does not say when in its pass it
-// read a thread.
-func (u *use) canBecome(now use, elapsed uint64) bool {
+// tick is the longest there is (CONFIG_HZ=100): by as much the counters of a thread
+// may be behind.
+const tick = 10 * time.Millisecond
+
+// canBecome tells whether one thread can have used so much more after this time.
+// The kernel's clocks may differ by 500 ppm, as far as NTP slews one of them.
+func (u *use) canBecome(now use, elapsed time.Duration) bool {
 	return now.cpu >= u.cpu && now.runQueue >= u.runQueue &&
-		now.cpu-u.cpu+now.runQueue-u.runQueue <= elapsed+elapsed/8
+		time.Duration(now.cpu-u.cpu+now.runQueue-u.runQueue) <= elapsed+elapsed/1000+tick
 }
 
 // process is one process over its life.
 type process struct {
 	Process
-	comm   [16]uint8 // what Name was made of
-	pass   uint64    // the last whose census saw it, 0 if none has
-	closed uint64    // the last of these that did not fail, 0 if there was none
-	execed uint64    // the last that found it running another program
-	window int       // its place in the snapshot of that, -1 if it has none
+	comm   [16]uint8     // what Name was made of
+	pass   uint64        // the last whose census saw it, 0 if none has
+	closed uint64        // the last of these that did not fail, 0 if there was none
+	execed uint64        // the last that found it running another program
+	window int           // its place in the snapshot of that, -1 if it has none
+	looked time.Duration // when that pass first looked at a thread of it, see Sampler.at
 
 	sums         sums   // of this pass
 	deadRunQueue uint64 // ns, of threads that have exited
@@ -121,14 +131,22 @@ type sums struct {
 	threads          int
 	busiest, delayed Thread
 	maxThreadCPU     time.Duration
+	// When the window of the first of its threads began, and when this pass looked
+	// at the first and at the last.
+	began, first, last time.Duration
 	common
 	deadCPU  uint64 // ns, each dead thread up to when it was reaped; in cpu, too
 	ran      uint64 // ns, of an exit: each thread up to its end
 	complete bool   // the record of the process was among them
 }
 
-func (s *sums) addThread(u *use) {
+// addThread takes in a thread whose window began then and ended now.
+func (s *sums) addThread(u *use, began, now time.Duration) {
 	s.add(*u)
+	if s.threads == 0 {
+		s.began, s.first = began, now
+	}
+	s.began, s.last = min(s.began, began), now
 	s.threads++
 }
 

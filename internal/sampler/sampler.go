@@ -47,9 +47,11 @@ type Sampler struct {
 
 	pass      uint64
 	closed    uint64          // the last pass that did not fail
-	first     time.Duration   // when the first pass began, since boot
+	began     time.Time       // when the watch did
+	first     time.Duration   // the same, since boot
 	now       time.Duration   // when this one did
-	elapsed   uint64          // ns since the last pass began
+	at        time.Duration   // when the thread was looked at that came last, since boot less the suspended
+	suspended time.Duration   // for how long the host was, since the watch began
 	readings  []time.Duration // when the last passes began, since boot; oldest first
 	lastWall  time.Time       // when the window began; before the first, when the watch did
 	lastStall stalls
@@ -90,6 +92,7 @@ func New(from Sources, readings int, options ...Option) *Sampler {
 		unclaimed: make(map[bpf.Group]unclaimed),
 		pairs:     make(map[bpf.Pair]*Pair),
 		mostChild: make(map[uint32]time.Duration),
+		began:     wall,
 		first:     sinceBoot,
 		readings:  make([]time.Duration, 0, max(readings, 2)),
 	}
@@ -106,6 +109,12 @@ func New(from Sources, readings int, options ...Option) *Sampler {
 func (s *Sampler) Sample() (*Snapshot, error) {
 	s.openPairs()
 	wall, sinceBoot := s.from.Host.Now()
+	// The time since boot goes on while the host is suspended, the wall clock's
+	// monotonic reading and the CPU time of threads do not. Two clocks are not read
+	// at once: less than a second is no suspend.
+	if suspended := sinceBoot - s.first - wall.Sub(s.began); suspended-s.suspended > time.Second {
+		s.suspended = suspended
+	}
 	if err := s.read(sinceBoot); err != nil {
 		return nil, err
 	}
@@ -138,12 +147,9 @@ func (s *Sampler) Sample() (*Snapshot, error) {
 // follows, and of the waits the census has marked the kernel charges the rest.
 func (s *Sampler) read(sinceBoot time.Duration) error {
 	s.pass++
-	s.now = sinceBoot
+	s.now, s.at = sinceBoot, sinceBoot-s.suspended
 	s.seen, s.waiters, s.current, s.threadsN = s.seen[:0], s.waiters[:0], nil, 0
 	s.order, s.before, s.next = s.before[:0], s.order, 0
-	if n := len(s.readings); n > 0 {
-		s.elapsed = uint64(sinceBoot - s.readings[n-1])
-	}
 	if s.from.Exits != nil {
 		if err := s.readExits(); err != nil {
 			return fmt.Errorf("read what has exited: %w", err)
@@ -192,7 +198,10 @@ func (s *Sampler) close(snapshot *Snapshot, first bool) {
 	}
 	for _, p := range s.gone {
 		n := len(windows)
-		if s.last(p, &windows[:n+1][n]); !first {
+		w := &windows[:n+1][n]
+		s.last(p, w)
+		w.Length = s.lengthOfLast(p, w)
+		if !first {
 			windows = windows[:n+1]
 		}
 	}
@@ -200,6 +209,19 @@ func (s *Sampler) close(snapshot *Snapshot, first bool) {
 	s.countChildren(snapshot)
 	s.remove()
 	s.forget()
+}
+
+// lengthOfLast returns the time in which a process that has exited used what its
+// last window says: up to this pass, but no shorter than all CPUs take for that.
+func (s *Sampler) lengthOfLast(p *process, w *Window) time.Duration {
+	length := s.snapshot.Length
+	switch now := s.now - s.suspended; {
+	case p.closed != 0:
+		length = max(length, now-p.looked)
+	case w.ShortLived:
+		length = max(length, now-(p.Start-s.suspended))
+	}
+	return max(length, w.Used.CPU()/time.Duration(max(s.snapshot.CPUs, 1)))
 }
 
 // countChildren credits the processes that came and went to who made them.
@@ -332,34 +354,40 @@ func (s *Sampler) owner(t *bpf.Thread, th *thread) *process {
 // measure finds out what the thread has done in this window.
 func (s *Sampler) measure(p *process, th *thread, t *bpf.Thread, a *bpf.Activity, shared *bpf.Process) {
 	now := useOf(a, th)
+	if a != nil {
+		s.at = max(s.at, time.Duration(a.At)-s.suspended)
+	}
 	switch {
 	case th == nil || th.start != t.Start:
 		s.lose(th)
 		th = &thread{tid: t.Tid, start: t.Start}
 		s.threads[t.Tid] = th
-		if !s.bornSinceLast(time.Duration(t.Start)) {
+		if start := time.Duration(t.Start); s.bornSinceLast(start) {
+			th.before.at = min(start-s.suspended, s.at)
+		} else {
 			// Not new, but not seen before: its past is not of this window.
-			th.before = now.scheduled()
+			th.before = now.scheduled(s.at)
 		}
-	case t.Tid == t.Pid && shared != nil && shared.ExecId != p.ExecID && !th.now.canBecome(now, s.elapsed):
+	case t.Tid == t.Pid && shared != nil && shared.ExecId != p.ExecID && !th.now.canBecome(now, s.at-th.at):
 		// A thread that execs takes the leader's place, id and start. These
 		// counters are another thread's than last time.
-		th.before = now.scheduled()
+		th.before = now.scheduled(s.at)
 	case th.pass <= s.closed:
-		th.before = th.now.scheduled()
+		th.before = th.now.scheduled(th.at)
 	}
-	th.of, th.now, th.pass = p, now, s.pass
+	th.of, th.now, th.at, th.pass = p, now, s.at, s.pass
 	s.order = append(s.order, th)
 	if a != nil && a.Marked != 0 {
 		s.wait(th, a)
 	}
-	p.sums.addThread(&th.now)
+	p.sums.addThread(&th.now, th.before.at, s.at)
 
 	did := Thread{
 		TID:      t.Tid,
 		CPU:      since(now.cpu, th.before.cpu),
 		RunQueue: since(now.runQueue, th.before.runQueue),
 		Runs:     now.runs() - min(now.runs(), th.before.runs),
+		Span:     s.at - th.before.at,
 	}
 	if b := p.sums.busiest; b.TID == 0 || did.CPU+did.RunQueue > b.CPU+b.RunQueue {
 		p.sums.busiest = did
@@ -396,6 +424,10 @@ func (s *Sampler) advance(p *process, available uint64, w *Window) bool {
 	p.addTail()
 	before := p.total
 	p.total = p.sums.advance(before, p.deadRunQueue)
+	began := p.sums.began
+	if p.closed != 0 {
+		began = min(began, p.looked) // a thread that has exited since may have been the first
+	}
 	// readings already holds this pass: the one before is what counts.
 	isNew := p.closed == 0 && len(s.readings) > 1 && p.Start >= s.readings[len(s.readings)-2]
 	if p.closed == 0 && !isNew {
@@ -418,6 +450,7 @@ func (s *Sampler) advance(p *process, available uint64, w *Window) bool {
 
 	*w = Window{
 		Process:        p.Process,
+		Length:         p.sums.last - began,
 		Total:          p.total,
 		Used:           p.total.since(before),
 		Threads:        p.sums.threads,
@@ -441,7 +474,8 @@ func (s *Sampler) advance(p *process, available uint64, w *Window) bool {
 	}
 	w.TotalThrottled, w.Quota = time.Duration(p.sums.throttled), p.sums.quota
 	p.contend(w, s.pass)
-	p.common, p.throttledIn, p.closed = p.sums.common, p.CPUCgroup, s.pass
+	p.common, p.throttledIn = p.sums.common, p.CPUCgroup
+	p.closed, p.looked = s.pass, p.sums.first
 	return true
 }
 

@@ -21,6 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	workload.Main()
+	sampler.MainHeldUp()
 	os.Exit(m.Run())
 }
 

@@ -196,7 +196,7 @@ func TestAWindowIsWhatHappenedBetweenTwoPasses(t *testing.T) {
 	}, w.Used)
 	require.Equal(t, 5500*time.Millisecond, w.Total.RunQueue)
 	require.Equal(t, 2, w.Threads)
-	require.Equal(t, Thread{TID: 8, CPU: 3 * second, RunQueue: second}, w.Busiest)
+	require.Equal(t, Thread{TID: 8, CPU: 3 * second, RunQueue: second, Span: 4 * second}, w.Busiest)
 	require.Equal(t, 3*second, w.MaxThreadCPU)
 	require.Equal(t, uint64(7*4096), w.RSS)
 	require.Equal(t, uint64(8*4096), w.Swap)
@@ -211,7 +211,7 @@ func TestTheBusiestThreadRanOrWaitedTheLongestAndNeedNotHaveRunTheMost(t *testin
 	r.pass(100*second, leader(7, 0), follower(7, 8, 0, 0))
 	w := r.only(r.pass(105*second,
 		leader(7, 0, ran(3*second)), follower(7, 8, 0, 0, ran(second), inQueue(0, 4*second))))
-	require.Equal(t, Thread{TID: 8, CPU: second, RunQueue: 4 * second}, w.Busiest)
+	require.Equal(t, Thread{TID: 8, CPU: second, RunQueue: 4 * second, Span: 5 * second}, w.Busiest)
 	require.Equal(t, 3*second, w.MaxThreadCPU)
 }
 
@@ -221,16 +221,19 @@ func TestWhenAProcessIsFirstSeen(t *testing.T) {
 		name  string
 		start time.Duration
 		want  Usage
+		span  time.Duration
 	}{
 		{
 			name:  "one that began in the window counts from its start",
 			start: 101 * second,
 			want:  Usage{User: 2 * second, RunQueue: 3 * second, MinorFaults: 5},
+			span:  4 * second,
 		},
 		{
 			name:  "so does one that began with the pass before, too late to be seen",
 			start: 100 * second,
 			want:  Usage{User: 2 * second, RunQueue: 3 * second, MinorFaults: 5},
+			span:  5 * second,
 		},
 		{
 			name:  "one that the pass before should have seen counts nothing yet",
@@ -245,7 +248,8 @@ func TestWhenAProcessIsFirstSeen(t *testing.T) {
 			require.Equal(t, 2*second, w.Total.CPU(), "the total is since the start anyway")
 			require.Equal(t, 3*second, w.Total.RunQueue)
 			require.Equal(t, test.want.User, w.MaxThreadCPU)
-			require.Equal(t, Thread{TID: 7, CPU: test.want.User, RunQueue: test.want.RunQueue}, w.Busiest)
+			require.Equal(t, Thread{TID: 7, CPU: test.want.User, RunQueue: test.want.RunQueue, Span: test.span}, w.Busiest)
+			require.Equal(t, test.span, w.Length)
 
 			w = r.only(r.pass(110*second, leader(7, test.start, ran(3*second), inQueue(3*second, 0))))
 			require.Equal(t, second, w.Used.CPU())
@@ -274,7 +278,7 @@ func TestAThreadIDWithAnotherStartIsAnotherThread(t *testing.T) {
 		follower(7, 8, 0, 103*second, ran(second), inQueue(second, 0))))
 	require.Equal(t, second, w.Used.CPU())
 	require.Equal(t, second, w.Used.RunQueue)
-	require.Equal(t, Thread{TID: 8, CPU: second, RunQueue: second}, w.Busiest)
+	require.Equal(t, Thread{TID: 8, CPU: second, RunQueue: second, Span: 2 * second}, w.Busiest, "its span is its age")
 }
 
 func TestAFailedPassLosesNothing(t *testing.T) {
@@ -297,7 +301,8 @@ func TestAFailedPassLosesNothing(t *testing.T) {
 			w := s.Windows[0]
 			require.Equal(t, 3*second, w.Used.CPU())
 			require.Equal(t, 2*second, w.Used.RunQueue)
-			require.Equal(t, Thread{TID: 7, CPU: 3 * second, RunQueue: 2 * second}, w.Busiest)
+			require.Equal(t, Thread{TID: 7, CPU: 3 * second, RunQueue: 2 * second, Span: 10 * second}, w.Busiest)
+			require.Equal(t, 10*second, w.Length)
 			require.Equal(t, 3*second, w.MaxThreadCPU)
 			require.Equal(t, 3, w.GrowthReadings, "a reading less is no gap")
 			require.Equal(t, 15*second, w.GrowthSpan)
@@ -333,7 +338,7 @@ func TestNoSumEverGoesBack(t *testing.T) {
 	require.Zero(t, w.Used)
 	require.Equal(t, before.Total, w.Total)
 	require.Zero(t, w.MaxThreadCPU)
-	require.Equal(t, Thread{TID: 7}, w.Busiest)
+	require.Equal(t, Thread{TID: 7, Span: 5 * second}, w.Busiest)
 	w = r.only(r.pass(115*second, leader(7, 0, full)))
 	require.Zero(t, w.Used, "back where it was")
 }
@@ -429,7 +434,7 @@ func TestExec(t *testing.T) {
 		before, worker []threadEdit // of the leader and the other thread
 		after          []threadEdit // of the one that is left
 		dead           time.Duration
-		want           Thread
+		want           Thread        // but for its span, which is the window if it goes on
 		waited         time.Duration // by the process, beside that thread
 	}{
 		{
@@ -493,6 +498,9 @@ func TestExec(t *testing.T) {
 			w := r.only(r.pass(105*second, last))
 			require.Equal(t, test.want.RunQueue+test.waited, w.Used.RunQueue)
 			require.Equal(t, test.want.CPU, w.Used.CPU(), "in the sums no CPU time is lost or found")
+			if test.want.CPU > 0 {
+				test.want.Span = 5 * second
+			}
 			require.Equal(t, test.want, w.Busiest)
 			require.Equal(t, test.want.CPU, w.MaxThreadCPU)
 			require.Equal(t, uint64(2), w.ExecID)

@@ -45,9 +45,16 @@ func (u Usage) CPU() time.Duration { return u.User + u.System }
 // Thread is one thread's share of a window.
 type Thread struct {
 	TID           uint32
-	CPU, RunQueue time.Duration
-	Runs          uint64 // times it was given a CPU and left it again
+	CPU, RunQueue time.Duration // together at most a tick more than the span
+	Runs          uint64        // times it was given a CPU and left it again
+	// Span is the time between the moments at which it was looked at: a pass that is
+	// itself kept from its CPU looks at some threads much later than at others. Of a
+	// thread that began in this window it is its age.
+	Span time.Duration
 }
+
+// Share returns d as a share of the thread's span; 0 if it has none.
+func (t *Thread) Share(d time.Duration) float64 { return share(d, t.Span) }
 
 // Wait is run-queue time by what ran meanwhile. Waits shorter than the contention
 // program looks into are unattributed.
@@ -67,6 +74,14 @@ type Window struct {
 	// ShortLived says that it came and went between two censuses: Used is all it
 	// ever used.
 	ShortLived bool
+
+	// Length is the time in which Used was used: from when the pass before looked at
+	// the first of its threads, or from its start, to when this pass looked at the
+	// last. It holds the spans of all its threads. Of an exited process it is the
+	// host's window, or the time since it was first not seen to be gone, if that is
+	// longer: its end is not known. It may be 0 for one that was not seen before and
+	// is older than the window: then nothing of what it used is in it.
+	Length time.Duration
 
 	Total   Usage // since the process was created
 	Used    Usage // in this window
@@ -202,9 +217,15 @@ type Snapshot struct {
 }
 
 // Share returns d as a share of the window; 0 for a window without length.
-func (s *Snapshot) Share(d time.Duration) float64 {
-	if s.Length <= 0 {
+func (w *Window) Share(d time.Duration) float64 { return share(d, w.Length) }
+
+// Share returns d as a share of the host's window; 0 for one without length. What
+// one process has used is a share of its own window.
+func (s *Snapshot) Share(d time.Duration) float64 { return share(d, s.Length) }
+
+func share(d, of time.Duration) float64 {
+	if of <= 0 {
 		return 0
 	}
-	return float64(d) / float64(s.Length)
+	return float64(d) / float64(of)
 }

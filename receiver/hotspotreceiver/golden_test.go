@@ -149,6 +149,7 @@ func TestGoldenLogs(t *testing.T) {
 
 func TestGoldenOOMKills(t *testing.T) {
 	leaking := fixedLeaking()
+	leaking.Length = 5 * time.Second
 	for name, kill := range map[string]sampler.Kill{
 		"log_oom_kill": {Process: leaking.Process, RSS: 1<<30 + 50<<20, Last: leaking, Known: true},
 		// The kernel has said the size since 6.8 only.
@@ -265,12 +266,20 @@ func enable(t *testing.T, config *Config, attributes ...string) {
 
 // fixedSnapshot is the nth window, from 1, of a host with four CPUs.
 func fixedSnapshot(n int, windows ...sampler.Window) *sampler.Snapshot {
+	const length = 5 * time.Second
+	setLength(length, windows)
 	return &sampler.Snapshot{
 		End:     time.Date(2026, 3, 1, 12, 0, 5*n, 0, time.UTC),
-		Length:  5 * time.Second,
+		Length:  length,
 		CPUs:    4,
 		Threads: len(windows),
 		Windows: windows,
+	}
+}
+
+func setLength(length time.Duration, windows []sampler.Window) {
+	for i := range windows {
+		windows[i].Length, windows[i].Busiest.Span = length, length
 	}
 }
 

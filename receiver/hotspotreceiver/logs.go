@@ -149,7 +149,11 @@ func killRecord(k *sampler.Kill, s *sampler.Snapshot) plog.LogRecord {
 	}
 	r := newRecord("hotspot.oom_kill", plog.SeverityNumberError, sentence, s.End)
 	a := r.Attributes()
-	a.PutDouble("hotspot.window", s.Length.Seconds())
+	length := s.Length
+	if k.Known {
+		length = k.Last.Length // which the evidence is of
+	}
+	a.PutDouble("hotspot.window", length.Seconds())
 	if rss > 0 {
 		a.PutDouble("hotspot.evidence.memory_rss_bytes", float64(rss))
 	}

@@ -142,8 +142,8 @@ func (m *metricsWriter) record(at pcommon.Timestamp, w *sampler.Window, s *sampl
 	m.countSince(w.Created)
 	b.RecordProcessCPUTimeDataPoint(at, total.User.Seconds(), user)
 	b.RecordProcessCPUTimeDataPoint(at, total.System.Seconds(), system)
-	b.RecordProcessCPUUtilizationDataPoint(at, s.Share(w.Used.User)/cpus, user)
-	b.RecordProcessCPUUtilizationDataPoint(at, s.Share(w.Used.System)/cpus, system)
+	b.RecordProcessCPUUtilizationDataPoint(at, w.Share(w.Used.User)/cpus, user)
+	b.RecordProcessCPUUtilizationDataPoint(at, w.Share(w.Used.System)/cpus, system)
 	b.RecordProcessPagingFaultsDataPoint(at, int64(total.MinorFaults), minor)
 	b.RecordProcessPagingFaultsDataPoint(at, int64(total.MajorFaults), major)
 	b.RecordProcessContextSwitchesDataPoint(at, int64(total.Voluntary), voluntary)
@@ -172,7 +172,7 @@ func (m *metricsWriter) recordLiving(at pcommon.Timestamp, w *sampler.Window, s 
 	b := m.builder
 	b.RecordProcessMemoryUsageDataPoint(at, int64(w.RSS))
 	b.RecordProcessThreadCountDataPoint(at, int64(w.Threads))
-	b.RecordHotspotProcessThreadMaxUtilizationDataPoint(at, s.Share(w.MaxThreadCPU))
+	b.RecordHotspotProcessThreadMaxUtilizationDataPoint(at, w.Share(w.MaxThreadCPU))
 	b.RecordHotspotProcessMemoryGrowthDataPoint(at, w.Growth)
 	if w.Limit > 0 {
 		b.RecordHotspotProcessMemoryLimitDataPoint(at, int64(min(w.Limit, math.MaxInt64)))

@@ -26,6 +26,7 @@ func TestTheSameWindowsGiveTheSameRecordsInTheSameOrder(t *testing.T) {
 					w.Process = fixedProcess(pid, "worker")
 					s.Windows = append(s.Windows, w)
 				}
+				setLength(s.Length, s.Windows)
 				s.Kills = []sampler.Kill{{Process: fixedNoisy().Process}, {Process: fixedProcess(2005, "worker")}}
 			}
 			// Then all are gone at once.

@@ -80,8 +80,11 @@ func sumsAreWhatTheHostHasUsed(t *testing.T, config *Config, windows int, length
 		see.whose.EndPass()
 
 		var inWindow, grew time.Duration
+		lengths := map[int64]time.Duration{}
 		for i := range s.Windows {
-			inWindow += s.Windows[i].Used.CPU()
+			w := &s.Windows[i]
+			inWindow += w.Used.CPU()
+			lengths[int64(w.Pid)] = w.Length
 		}
 		for _, rm := range batch.ResourceMetrics().All() {
 			pid, ok := rm.Resource().Attributes().Get("process.pid")
@@ -92,7 +95,7 @@ func sumsAreWhatTheHostHasUsed(t *testing.T, config *Config, windows int, length
 				returned++
 			}
 			seen[pid.Int()] = n
-			grew += time.Duration(utilization(rm) * float64(s.CPUs) * float64(s.Length))
+			grew += time.Duration(utilization(rm) * float64(s.CPUs) * float64(lengths[pid.Int()]))
 		}
 		exported += grew
 		nowOther, nowShortLived := hostSums(t, batch)

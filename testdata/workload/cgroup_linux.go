@@ -36,15 +36,32 @@ func NewCgroup(t testing.TB, controller string) Cgroup {
 	} else if _, err := os.Stat(filepath.Join(cgroupRoot, controller, "cgroup.procs")); err != nil {
 		t.Skip("needs the " + controller + " controller of a cgroup hierarchy at " + cgroupRoot)
 	}
-	require.NoError(t, os.Mkdir(g.path, 0o755))
-	t.Cleanup(func() {
+	g.make()
+	return g
+}
+
+// New makes a group below this one, with the same controller, which is removed
+// before it.
+func (g Cgroup) New(controller, name string) Cgroup {
+	g.t.Helper()
+	if g.v2 {
+		write(g.t, filepath.Join(g.path, "cgroup.subtree_control"), "+"+controller)
+	}
+	g.path = filepath.Join(g.path, name)
+	g.make()
+	return g
+}
+
+func (g Cgroup) make() {
+	g.t.Helper()
+	require.NoError(g.t, os.Mkdir(g.path, 0o755))
+	g.t.Cleanup(func() {
 		// The kernel empties it some time after the last process was reaped.
-		require.Eventually(t, func() bool {
+		require.Eventually(g.t, func() bool {
 			err := os.Remove(g.path)
 			return err == nil || errors.Is(err, os.ErrNotExist)
 		}, time.Minute, time.Millisecond)
 	})
-	return g
 }
 
 // NewAccount makes a group that says what CPU time its processes use.
@@ -69,6 +86,10 @@ func (g Cgroup) CPU() time.Duration {
 	require.NoError(g.t, err)
 	return time.Duration(n)
 }
+
+// V2 tells whether it is of the unified hierarchy. There alone a group may have a
+// larger quota than the one above it.
+func (g Cgroup) V2() bool { return g.v2 }
 
 // ID is the group's kernfs id, which is its inode number.
 func (g Cgroup) ID() uint64 {

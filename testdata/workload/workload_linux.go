@@ -85,6 +85,9 @@ func run(name string, args []string) error {
 	case "exec":
 		cpu := a.duration("cpu-time")
 		work = func() error { return execThread(cpu) }
+	case "successors":
+		cpu := a.duration("cpu-each")
+		work = func() error { return successors(cpu) }
 	case "burn":
 		cpu := a.duration("cpu-time")
 		work = func() error { return burn(cpu) }
