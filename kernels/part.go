@@ -35,10 +35,13 @@ var (
 var parts = []part{
 	{of: loads, file: "bpf/load_kernel_linux_test.go", tests: "."},
 	{of: "census", file: "bpf/census_kernel_linux_test.go", tests: "."},
+	{of: "census", file: "bpf/asleep_kernel_linux_test.go", tests: ".", long: true},
 	{of: "contention", file: "bpf/contention_kernel_linux_test.go", tests: "."},
 	{of: "exits", file: "bpf/exits_kernel_linux_test.go", tests: "."},
 	{of: "contention", file: "internal/sampler/contention_kernel_linux_test.go", tests: "WaitIsAttributed|InvoluntarySwitches"},
 	{of: "exits", file: "internal/sampler/lives_kernel_linux_test.go", tests: "ShortLived", long: true},
+	{of: "exits", file: "internal/sampler/lives_kernel_linux_test.go", tests: "Burst", long: true},
+	{of: "exits", file: "internal/sampler/lives_kernel_linux_test.go", tests: "Exec|Leader|Zombie"},
 	{of: hotplug, file: "internal/sampler/hotplug_kernel_linux_test.go", tests: "."},
 	{of: "oom", file: "bpf/oom_kernel_linux_test.go", tests: "."},
 	{
