@@ -83,6 +83,7 @@ func (o options) matrix(ctx context.Context, names []string) error {
 		if r.err != nil && o.again && ctx.Err() == nil {
 			fmt.Printf("=== kernel %s failed: %v; once more\n", k, r.err)
 			r = k.test(ctx, into, guests[k.arch()], o)
+			r.again = true
 		}
 		rows = append(rows, r)
 	}

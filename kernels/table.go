@@ -16,6 +16,7 @@ type row struct {
 	version string
 	results map[string]result
 	took    time.Duration
+	again   bool  // this is the second time: it failed before
 	err     error // of whatever kind; results are there if it was booted
 }
 
@@ -153,7 +154,7 @@ func table(rows []row) string {
 				fmt.Fprintf(&notes, "* %s %s, left out: %s\n", r.kernel, r.version, what)
 			}
 		}
-		fmt.Fprintf(&b, " %.0f s |\n", r.took.Seconds())
+		fmt.Fprintf(&b, " %.0f s%s |\n", r.took.Seconds(), map[bool]string{true: ", 2nd attempt"}[r.again])
 	}
 	if notes.Len() > 0 {
 		b.WriteString("\n" + notes.String())

@@ -42,13 +42,13 @@ func TestNothingIsPassedOver(t *testing.T) {
 	log := strings.NewReplacer("=== ", "\x16=== ", "--- ", "\x16--- ").Replace(guestLog)
 	results, err := parse(t.Context(), strings.NewReader(log))
 	require.NoError(t, err)
-	r := row{kernel: "6.12-amd64", version: "6.12.1-1", results: results, took: 90 * time.Second}
+	r := row{kernel: "6.12-amd64", version: "6.12.1-1", results: results, took: 90 * time.Second, again: true}
 	require.Error(t, r.wrong())
 	r.err = errors.Join(errDied, r.wrong())
 	text := table([]row{r, {kernel: "sid-amd64", err: errors.New("cannot be fetched:\nno mirror")}})
 	for _, part := range []string{
 		"| 6.12.1-1 | 6.12-amd64 | attached, 0 right, **", " wrong** | does not attach, 0 right, **",
-		"| does not attach, 0 right, 1 left out | 0 right, **1 wrong** | 0 right, **1 wrong**, 1 left out | 90 s |",
+		"| does not attach, 0 right, 1 left out | 0 right, **1 wrong** | 0 right, **1 wrong**, 1 left out | 90 s, 2nd attempt |",
 		"|  | sid-amd64 | – | – | – | – | – | – | – |",
 		"* sid-amd64 : **cannot be fetched: no mirror**\n",
 		"* 6.12-amd64 6.12.1-1: **the guest died**\n",
