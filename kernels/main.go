@@ -90,7 +90,7 @@ func (o options) matrix(ctx context.Context, names []string) error {
 	table := table(rows)
 	fmt.Print("\n", table)
 	newest, err := o.judge(os.Stdout, rows, good)
-	if o.page != "" {
+	if o.page != "" && ctx.Err() == nil {
 		err = errors.Join(err, write(o.page, table), os.WriteFile(knownGood, []byte(newest+"\n"), 0o644))
 	}
 	return err
