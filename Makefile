@@ -238,13 +238,13 @@ scenarios:
 	HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_SCENARIOS=full HOTSPOT_QUIET_HOST=$(HOTSPOT_QUIET_HOST) \
 		HOTSPOT_SCENARIOS_JSON=$(abspath _build/scenarios.json) go test -count=1 -v -timeout=3h ./internal/scenarios
 
-# test-kernels: test the BPF programs on Debian's kernels in an emulator and on this one, into docs/kernels.md (root; a quarter of an hour)
+# test-kernels: test the BPF programs on Debian's kernels in an emulator and on this one, into docs/kernels.md (root; 20 minutes)
 # KERNELS="host 6.12-amd64" tests some, SHORT=1 leaves out what takes long; both leave the page alone.
 test-kernels:
 	$(call install,cpio $(if $(findstring -amd64,$(KERNELS)),qemu-system-x86) $(if $(findstring -arm64,$(KERNELS)),qemu-system-arm))
 	@go build -o _build/kernels/matrix ./kernels
-	_build/kernels/matrix $(if $(SHORT),-short) $(if $(SHORT)$(filter-out file,$(origin KERNELS)),,-o docs/kernels.md) $(KERNELS)
-KERNELS = host 6.12-amd64 6.1-amd64 6.12-arm64 6.1-arm64
+	_build/kernels/matrix $(if $(SHORT),-short) $(if $(SHORT)$(filter-out file,$(origin KERNELS)),,-o docs/kernels.md) $(MATRIX_FLAGS) $(KERNELS)
+KERNELS = host 5.10-amd64 6.1-amd64 6.12-amd64 backports-amd64 sid-amd64 6.12-rt-amd64 6.1-arm64 6.12-arm64
 
 # e2e: test the full distribution from outside, with the stores it sends to and their pages
 e2e: $(FULL) $(STORES) $(PROMETHEUS)

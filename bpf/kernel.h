@@ -3,7 +3,7 @@
  * The kernel as these programs see it: only the types and fields they use.
  * Offsets come from the running kernel's BTF (preserve_access_index), so the
  * order and the neighbours of a field do not matter; its width does, and is
- * compared at load (fields_linux.go). A field that some kernel since 5.8 lacks is
+ * compared at load (fields_linux.go). A field that some kernel since 5.10 lacks is
  * read through an accessor below, never directly, which asks for that very field.
  * A ___suffix names another layout of the same type; the loader strips it.
  */

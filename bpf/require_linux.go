@@ -72,10 +72,10 @@ func (f facts) reasons() []string {
 	}
 	if !f.btf {
 		rs = append(rs, "no type information at /sys/kernel/btf/vmlinux: needs a kernel built with CONFIG_DEBUG_INFO_BTF=y"+
-			" (those of Debian 11, Ubuntu 20.10, RHEL 8.2 and later are), and /sys mounted")
+			" (those of Debian 11 and later are), and /sys mounted")
 	}
 	if f.unsupported && f.btf {
-		rs = append(rs, fmt.Sprintf("kernel %s does not support task iterators: needs Linux 5.8 or later", f.release))
+		rs = append(rs, fmt.Sprintf("kernel %s does not support task iterators: needs Linux 5.10 or later", f.release))
 	}
 	return rs
 }

@@ -2,7 +2,7 @@
 // other kernels than this one: Debian's, booted in an emulator. It prints a table
 // and, with -o, writes it into a page between two markers.
 //
-//	kernels -o docs/kernels.md host 6.12-amd64 6.1-arm64
+//	kernels -o docs/kernels.md host 5.10-amd64 6.1-arm64
 package main
 
 import (
@@ -17,25 +17,44 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
+// The newest release of Debian's on which all was right.
+const knownGood = "kernels/known-good"
+
+type options struct {
+	limit                 time.Duration
+	short, again, forgive bool
+	page                  string
+}
+
 func main() {
-	page := flag.String("o", "", "the page to write the table into")
-	limit := flag.Duration("limit", 20*time.Minute, "how long a guest may take")
-	short := flag.Bool("short", false, "leave out what takes long")
+	var o options
+	flag.StringVar(&o.page, "o", "", "the page to write the table into; "+knownGood+" is written too")
+	flag.DurationVar(&o.limit, "limit", 20*time.Minute, "how long a guest may take")
+	flag.BoolVar(&o.short, "short", false, "leave out what takes long")
+	flag.BoolVar(&o.again, "again", false, "test a kernel once more that fails")
+	flag.BoolVar(&o.forgive, "forgive", false, "report a kernel newer than that in "+knownGood+" that fails, but do not fail")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := matrix(ctx, flag.Args(), *limit, *short, *page); err != nil {
+	if err := o.matrix(ctx, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "kernels:", err)
 		os.Exit(1)
 	}
 }
 
-func matrix(ctx context.Context, names []string, limit time.Duration, short bool, page string) error {
+func (o options) matrix(ctx context.Context, names []string) error {
+	text, err := os.ReadFile(knownGood)
+	if err != nil {
+		return err
+	}
+	good := strings.TrimSpace(string(text))
 	into, err := filepath.Abs("_build/kernels")
 	if err != nil {
 		return err
@@ -43,63 +62,102 @@ func matrix(ctx context.Context, names []string, limit time.Duration, short bool
 	if err := os.MkdirAll(into, 0o755); err != nil {
 		return err
 	}
-	var rows []row
-	var errs []error
+	guests := map[string]string{} // by architecture
 	for _, name := range names {
-		r, err := kernel(name).test(ctx, into, limit, short)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		arch := kernel(name).arch()
+		if guests[arch] != "" {
+			continue
+		}
+		if guests[arch], err = os.MkdirTemp(into, "guest."); err != nil {
+			return err
+		}
+		defer os.RemoveAll(guests[arch])
+		if err := pack(ctx, guests[arch], arch, o.short); err != nil {
+			return err
+		}
+	}
+	var rows []row
+	for _, name := range names {
+		k := kernel(name)
+		r := k.test(ctx, into, guests[k.arch()], o)
+		if r.err != nil && o.again && ctx.Err() == nil {
+			fmt.Printf("=== kernel %s failed: %v; once more\n", k, r.err)
+			r = k.test(ctx, into, guests[k.arch()], o)
+			r.again = true
 		}
 		rows = append(rows, r)
 	}
-	text := table(rows)
-	fmt.Print("\n", text)
-	if page != "" {
-		errs = append(errs, write(page, text))
+	table := table(rows)
+	fmt.Print("\n", table)
+	newest, err := o.judge(os.Stdout, rows, good)
+	if o.page != "" && ctx.Err() == nil {
+		err = errors.Join(err, write(o.page, table), os.WriteFile(knownGood, []byte(newest+"\n"), 0o644))
 	}
-	return errors.Join(errs...)
+	return err
 }
 
-// kernel is the name of one: "6.12-amd64", or "host" for the one that runs.
+// judge tells what failed, and returns the newest version on which all was right.
+func (o options) judge(report io.Writer, rows []row, good string) (newest string, err error) {
+	newest = good
+	for _, r := range rows {
+		switch {
+		case r.err == nil:
+			if r.kernel != host && newer(r.version, newest) {
+				newest = r.version
+				fmt.Fprintf(report, "\nAll is right on %s, newer than the %s of %s.\n", newest, good, knownGood)
+			}
+		case o.forgive && r.isNews(good):
+			fmt.Fprintf(report, "\n!!! kernel %s %s FAILS: %v\n!!! The last known good one is %s: this is reported, and fails nothing.\n",
+				r.kernel, r.version, r.err, good)
+		default:
+			err = errors.Join(err, fmt.Errorf("%s %s: %w", r.kernel, r.version, r.err))
+		}
+	}
+	return newest, err
+}
+
+// kernel is the name of one, as kernels/fetch has it: "6.12-amd64", or "host" for
+// the one that runs.
 type kernel string
 
 const host kernel = "host"
 
-func (k kernel) parts() (series, arch string) {
+func (k kernel) arch() string {
 	if k == host {
-		return "", runtime.GOARCH
+		return runtime.GOARCH
 	}
-	series, arch, _ = strings.Cut(string(k), "-")
-	return series, arch
+	return string(k)[strings.LastIndex(string(k), "-")+1:]
 }
 
-// test runs the parts on a kernel. What failed is an error; the row is there
-// whatever came of it.
-func (k kernel) test(ctx context.Context, into string, limit time.Duration, short bool) (row, error) {
-	series, arch := k.parts()
-	r := row{kernel: k, arch: arch}
-	guest, err := os.MkdirTemp(into, "guest.")
+// fetch returns Debian's version of a kernel and what it calls itself, as far as
+// they are known if there is an error.
+func (k kernel) fetch(ctx context.Context, into string) (version, release string, err error) {
+	if k == host {
+		version, err = ownVersion()
+		return version, version, err
+	}
+	text, err := exec.CommandContext(ctx, "kernels/fetch", string(k), into).Output()
 	if err != nil {
-		return r, err
+		err = fmt.Errorf("cannot be fetched: %w%s", err, said(err))
 	}
-	defer os.RemoveAll(guest)
-	if err := pack(ctx, guest, arch, short); err != nil {
-		return r, err
+	version, release, _ = strings.Cut(strings.TrimSpace(string(text)), " ")
+	return version, release, err
+}
+
+// test runs the parts on a kernel.
+func (k kernel) test(ctx context.Context, into, guest string, o options) row {
+	r := row{kernel: k}
+	var release string
+	if r.version, release, r.err = k.fetch(ctx, into); r.err != nil {
+		return r
 	}
+	fmt.Printf("=== kernel %s: %s, %s\n", k, r.version, release)
 	run := exec.CommandContext(ctx, "sh", "./run")
 	run.Dir = guest
 	if k != host {
-		fetched, err := exec.CommandContext(ctx, "kernels/fetch", series, arch, into).Output()
-		if err != nil {
-			return r, fmt.Errorf("fetch: %w%s", err, said(err))
-		}
-		r.release = strings.TrimPrefix(strings.TrimSpace(string(fetched)), "linux-image-")
-		run = exec.CommandContext(ctx, "kernels/boot", series, arch, into, guest)
-		run.Env = append(os.Environ(), fmt.Sprintf("LIMIT=%.0f", limit.Seconds()))
-	} else if r.release, err = release(); err != nil {
-		return r, err
+		run = exec.CommandContext(ctx, "kernels/boot", string(k), into, guest)
+		run.Env = append(os.Environ(), fmt.Sprintf("LIMIT=%.0f", o.limit.Seconds()))
 	}
-	fmt.Printf("=== kernel %s\n", r.release)
 	var log bytes.Buffer
 	run.Stdout = io.MultiWriter(os.Stdout, &log)
 	run.Stderr = os.Stderr
@@ -109,14 +167,20 @@ func (k kernel) test(ctx context.Context, into string, limit time.Duration, shor
 	began := time.Now()
 	ended := run.Run()
 	r.took = time.Since(began)
-	if r.results, err = parse(ctx, &log); err != nil {
-		return r, err
+	if r.results, r.err = parse(ctx, &log); r.err != nil {
+		return r
 	}
-	if short {
-		err = r.leaveOutLong()
+	if o.short {
+		r.err = r.leaveOutLong()
 	}
-	return r, errors.Join(err, why(ended), r.wrong())
+	r.err = errors.Join(r.err, why(ended), r.wrong())
+	return r
 }
+
+var (
+	errSlow = errors.New("the guest took too long")
+	errDied = errors.New("the guest died")
+)
 
 // why says in words what the exit code of boot means.
 func why(err error) error {
@@ -124,25 +188,50 @@ func why(err error) error {
 	if errors.As(err, &exit) {
 		switch exit.ExitCode() {
 		case 124:
-			return errors.New("the guest took too long")
+			return errSlow
 		case 125:
-			return errors.New("the guest died")
+			return errDied
 		}
 	}
 	return err
 }
 
+// said returns the last line that a command had to say to its error.
 func said(err error) string {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return "\n" + string(exit.Stderr)
+		lines := strings.Split(strings.TrimSpace(string(exit.Stderr)), "\n")
+		return ": " + lines[len(lines)-1]
 	}
 	return ""
 }
 
-// release returns the version of this kernel, without what its builder calls it.
-func release() (string, error) {
+// ownVersion returns that of this kernel, without what its builder calls it.
+func ownVersion() (string, error) {
 	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	version, _, _ := strings.Cut(strings.TrimSpace(string(text)), "-")
 	return version, err
+}
+
+// isNews tells whether a kernel is newer than one that is known to be good, or
+// named for being the newest and not to be had at all.
+func (r row) isNews(good string) bool {
+	if r.version == "" {
+		return strings.HasPrefix(string(r.kernel), "newest-")
+	}
+	return r.kernel != host && newer(r.version, good)
+}
+
+// newer compares versions as Linux counts them: not what Debian adds.
+func newer(a, b string) bool { return slices.Compare(numbers(a), numbers(b)) > 0 }
+
+func numbers(version string) (all []int) {
+	if i := strings.IndexAny(version, "-~+"); i >= 0 {
+		version = version[:i]
+	}
+	for number := range strings.SplitSeq(version, ".") {
+		n, _ := strconv.Atoi(number)
+		all = append(all, n)
+	}
+	return all
 }

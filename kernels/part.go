@@ -23,18 +23,26 @@ type part struct {
 
 const (
 	loads     = "loads" // no column, but the first word in each
+	hotplug   = "hotplug"
 	scenarios = "scenarios"
 )
 
-var columns = []string{"census", "contention", "exits", "oom", scenarios}
+var (
+	programs = []string{"census", "contention", "exits", "oom"}
+	columns  = append(slices.Clip(programs), hotplug, scenarios)
+)
 
 var parts = []part{
 	{of: loads, file: "bpf/load_kernel_linux_test.go", tests: "."},
 	{of: "census", file: "bpf/census_kernel_linux_test.go", tests: "."},
+	{of: "census", file: "bpf/asleep_kernel_linux_test.go", tests: ".", long: true},
 	{of: "contention", file: "bpf/contention_kernel_linux_test.go", tests: "."},
 	{of: "exits", file: "bpf/exits_kernel_linux_test.go", tests: "."},
 	{of: "contention", file: "internal/sampler/contention_kernel_linux_test.go", tests: "WaitIsAttributed|InvoluntarySwitches"},
 	{of: "exits", file: "internal/sampler/lives_kernel_linux_test.go", tests: "ShortLived", long: true},
+	{of: "exits", file: "internal/sampler/lives_kernel_linux_test.go", tests: "Burst", long: true},
+	{of: "exits", file: "internal/sampler/lives_kernel_linux_test.go", tests: "Exec|Leader|Zombie"},
+	{of: hotplug, file: "internal/sampler/hotplug_kernel_linux_test.go", tests: "."},
 	{of: "oom", file: "bpf/oom_kernel_linux_test.go", tests: "."},
 	{
 		of: scenarios, file: "internal/scenarios/scenarios_kernel_linux_test.go", tests: "^TestScenarios$",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -11,10 +12,12 @@ import (
 
 // row is what came of one kernel.
 type row struct {
-	kernel        kernel
-	release, arch string
-	results       map[string]result
-	took          time.Duration
+	kernel  kernel
+	version string
+	results map[string]result
+	took    time.Duration
+	again   bool  // this is the second time: it failed before
+	err     error // of whatever kind; results are there if it was booted
 }
 
 // leaveOutLong says of the parts that a short run has not that they are left out.
@@ -66,7 +69,7 @@ const loadTest = "TestEveryProgramLoadsAndAttaches/"
 // left out, with the reason.
 func (r *row) cell(column string) (text string, wrong, leftOut []string) {
 	var said []string
-	if column != scenarios {
+	if slices.Contains(programs, column) {
 		switch load := r.results[loadTest+column]; load.action {
 		case "pass":
 			said = append(said, "attached")
@@ -128,24 +131,30 @@ func (r *row) wrong() error {
 // table draws the rows as Markdown, with what is wrong or was left out below.
 func table(rows []row) string {
 	var b, notes strings.Builder
-	fmt.Fprintf(&b, "| kernel | | %s | took |\n|---|---|%s---|\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
+	fmt.Fprintf(&b, "| Linux | kernel | %s | took |\n|---|---|%s---|\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
 	for _, r := range rows {
-		where := r.arch
-		if r.kernel != host {
-			where += ", emulated"
+		fmt.Fprintf(&b, "| %s | %s |", r.version, r.kernel)
+		if r.results == nil {
+			b.WriteString(strings.Repeat(" – |", len(columns)+1) + "\n")
+			fmt.Fprintf(&notes, "* %s %s: **%s**\n", r.kernel, r.version, strings.ReplaceAll(r.err.Error(), "\n", " "))
+			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s |", r.release, where)
+		for _, end := range []error{errSlow, errDied} {
+			if errors.Is(r.err, end) {
+				fmt.Fprintf(&notes, "* %s %s: **%v**\n", r.kernel, r.version, end)
+			}
+		}
 		for _, column := range columns {
 			text, wrong, leftOut := r.cell(column)
 			fmt.Fprintf(&b, " %s |", text)
 			for _, what := range wrong {
-				fmt.Fprintf(&notes, "* %s: **%s**\n", r.release, what)
+				fmt.Fprintf(&notes, "* %s %s: **%s**\n", r.kernel, r.version, what)
 			}
 			for _, what := range leftOut {
-				fmt.Fprintf(&notes, "* %s, left out: %s\n", r.release, what)
+				fmt.Fprintf(&notes, "* %s %s, left out: %s\n", r.kernel, r.version, what)
 			}
 		}
-		fmt.Fprintf(&b, " %.0f s |\n", r.took.Seconds())
+		fmt.Fprintf(&b, " %.0f s%s |\n", r.took.Seconds(), map[bool]string{true: ", 2nd attempt"}[r.again])
 	}
 	if notes.Len() > 0 {
 		b.WriteString("\n" + notes.String())

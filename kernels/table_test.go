@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,18 +42,22 @@ func TestNothingIsPassedOver(t *testing.T) {
 	log := strings.NewReplacer("=== ", "\x16=== ", "--- ", "\x16--- ").Replace(guestLog)
 	results, err := parse(t.Context(), strings.NewReader(log))
 	require.NoError(t, err)
-	r := row{kernel: "6.12-amd64", release: "6.12.1", arch: "amd64", results: results, took: 90 * time.Second}
+	r := row{kernel: "6.12-amd64", version: "6.12.1-1", results: results, took: 90 * time.Second, again: true}
 	require.Error(t, r.wrong())
-	text := table([]row{r})
+	r.err = errors.Join(errDied, r.wrong())
+	text := table([]row{r, {kernel: "sid-amd64", err: errors.New("cannot be fetched:\nno mirror")}})
 	for _, part := range []string{
-		"| 6.12.1 | amd64, emulated | attached, 0 right, **9 wrong** |",
-		"| does not attach, 0 right, 1 left out | 0 right, **1 wrong**, 1 left out | 90 s |",
-		"* 6.12.1: **oom does not attach: no such tracepoint**\n",
-		"* 6.12.1: **contention does not attach: said nothing**\n",
-		"* 6.12.1: **TestCensusOfAStoppedProcessIsItsRusage did not end**\n",
-		"* 6.12.1, left out: TestAnOOMKillTellsWhomAndOfHowMuch: it is warm\n",
-		"* 6.12.1, left out: TestScenarios/1s/a_loop/1: needs two CPUs\n",
-		"* 6.12.1: **TestScenarios/1s/a_heap/1 ",
+		"| 6.12.1-1 | 6.12-amd64 | attached, 0 right, **", " wrong** | does not attach, 0 right, **",
+		"| does not attach, 0 right, 1 left out | 0 right, **1 wrong** | 0 right, **1 wrong**, 1 left out | 90 s, 2nd attempt |",
+		"|  | sid-amd64 | – | – | – | – | – | – | – |",
+		"* sid-amd64 : **cannot be fetched: no mirror**\n",
+		"* 6.12-amd64 6.12.1-1: **the guest died**\n",
+		"* 6.12-amd64 6.12.1-1: **oom does not attach: no such tracepoint**\n",
+		"* 6.12-amd64 6.12.1-1: **contention does not attach: said nothing**\n",
+		"* 6.12-amd64 6.12.1-1: **TestCensusOfAStoppedProcessIsItsRusage did not end**\n",
+		"* 6.12-amd64 6.12.1-1, left out: TestAnOOMKillTellsWhomAndOfHowMuch: it is warm\n",
+		"* 6.12-amd64 6.12.1-1, left out: TestScenarios/1s/a_loop/1: needs two CPUs\n",
+		"* 6.12-amd64 6.12.1-1: **TestScenarios/1s/a_heap/1 ",
 	} {
 		require.Contains(t, text, part)
 	}
