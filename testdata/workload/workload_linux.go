@@ -113,7 +113,13 @@ func run(name string, args []string) error {
 		cpu := a.duration("cpu-each")
 		work = func() error { return churn(cpu, *children) }
 	case "pingpong":
-		work = func() error { return pingpong(*one) }
+		work = func() error { return ring(2) }
+		if *one {
+			work = pingpong
+		}
+	case "ring":
+		n := a.number("processes")
+		work = func() error { return ring(n) }
 	case "leak":
 		rate := a.number("bytes-per-second")
 		work = func() error { return leak(*base, rate, *collect) }
