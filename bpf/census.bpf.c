@@ -47,7 +47,7 @@ struct activity {
 	__u32 cpu_id; /* where it runs or waits */
 	__u32 marked; /* the wait in progress is the reader's to charge */
 	__u32 running; /* the process that has its CPU meanwhile, 0: idle */
-	__u32 unused;
+	__u32 held; /* it could not run anyway: throttled */
 	__u64 at; /* when that was true of it, CLOCK_BOOTTIME, ns */
 };
 
@@ -366,8 +366,10 @@ int census(struct bpf_iter__task *ctx)
 	bpf_seq_write(seq, &thread, sizeof(thread));
 	if (thread.has_activity) {
 		mark(&activity, thread.tid);
-		if (activity.marked)
+		if (activity.marked) {
 			read_running(&activity, t);
+			activity.held = task_held(t);
+		}
 		bpf_seq_write(seq, &activity, sizeof(activity));
 	}
 	if (thread.has_process)

@@ -29,8 +29,14 @@ type censusActivity struct {
 	CpuId        uint32
 	Marked       uint32
 	Running      uint32
-	Unused       uint32
+	Held         uint32
 	At           uint64
+}
+
+type censusMark struct {
+	_      structs.HostLayout
+	Queued uint64
+	Until  uint64
 }
 
 type censusPass struct {

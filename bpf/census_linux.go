@@ -28,6 +28,9 @@ type Census struct {
 	buffer  []byte
 	passes  uint64
 
+	left  batch[uint32, censusMark]
+	swept map[uint32]censusMark // as of the last sweep
+
 	// The next pass is to bring the activity of every thread: it was asked for, or
 	// the last one did not come to its end.
 	whole, unfinished bool
@@ -118,10 +121,38 @@ func (c *Census) Read(visit func(*Thread, *Activity, *Process)) error {
 		return fmt.Errorf("begin a census pass: %w", err)
 	}
 	c.passes, c.whole, c.unfinished = this.Number, false, true
+	if c.passes%sweepEvery == 0 {
+		if err := c.sweep(); err != nil {
+			return err
+		}
+	}
 	if err := c.read(visit); err != nil {
 		return err
 	}
 	c.unfinished = false
+	return nil
+}
+
+// Every so many passes the marks are swept.
+const sweepEvery = 64
+
+// sweep removes the marks that have not moved since the last sweep: of waits that
+// ended where nobody looked back, as of a thread that was moved and is gone. The mark
+// of a wait that goes on moves with every pass.
+func (c *Census) sweep() error {
+	tids, marks, err := c.left.read(c.marks)
+	if err != nil {
+		return fmt.Errorf("read the marks: %w", err)
+	}
+	last := c.swept
+	c.swept = make(map[uint32]censusMark, len(tids))
+	for i, tid := range tids {
+		if last[tid] == marks[i] {
+			_ = c.marks.Delete(tid) // not there is as good as removed
+			continue
+		}
+		c.swept[tid] = marks[i]
+	}
 	return nil
 }
 

@@ -13,26 +13,47 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type contentionCharge struct {
-	_           structs.HostLayout
-	Wait        uint64
-	Waits       uint64
-	Involuntary uint64
-}
-
 type contentionCpu struct {
-	_       structs.HostLayout
-	MinWait uint64
-	Opened  uint64
-	Open    contentionSlice
-	Lost    [128]contentionLost
-	Levels  [3]contentionLevel
+	_    structs.HostLayout
+	Open contentionSlice
+	Lost [128]struct {
+		_         structs.HostLayout
+		RunDelay  uint64
+		Throttled uint64
+		Tid       uint32
+		Runs      uint32
+	}
+	Groups [64]struct {
+		_         structs.HostLayout
+		Queue     uint64
+		Throttled uint64
+		Left      uint64
+		From      uint64
+		To        uint64
+	}
+	Look struct {
+		_        structs.HostLayout
+		Since    uint64
+		HeldFrom uint64
+		HeldTo   uint64
+		Came     uint64
+		Running  uint64
+		Old      uint64
+		Various  uint64
+		By       [8][4]struct {
+			_      structs.HostLayout
+			Pid    uint32
+			Unused uint32
+			Ns     uint64
+		}
+	}
+	Levels [6]contentionLevel
 }
 
 type contentionLevel struct {
 	_      structs.HostLayout
 	Head   uint64
-	Slices [64]contentionSlice
+	Slices [16]contentionSlice
 }
 
 type contentionLoss struct {
@@ -44,42 +65,38 @@ type contentionLoss struct {
 	Cut       uint64
 }
 
-type contentionLost struct {
-	_    structs.HostLayout
-	Left struct {
-		_        structs.HostLayout
-		RunDelay uint64
-		Tid      uint32
-		Runs     uint32
-	}
-	Pair  contentionPair
-	Times uint64
-}
-
 type contentionPair struct {
 	_         structs.HostLayout
 	Victim    uint32
 	Aggressor uint32
 }
 
+type contentionRoom struct {
+	_       structs.HostLayout
+	Pairs   int64
+	Victims int64
+}
+
 type contentionSlice struct {
-	_      structs.HostLayout
-	End    uint64
-	Pid    [8]uint32
-	Ns     [8]uint32
-	Used   uint32
-	Unused uint32
+	_       structs.HostLayout
+	Begin   uint64
+	End     uint64
+	Pid     [8]uint32
+	Used    uint32
+	Unused  uint32
+	Various uint64
+	Ns      [8]uint64
 }
 
 type contentionVictim struct {
-	_           structs.HostLayout
-	Total       uint64
-	Others      uint64
-	Self        uint64
-	Idle        uint64
-	Waits       uint64
-	Cut         uint64
-	Involuntary uint64
+	_         structs.HostLayout
+	Total     uint64
+	Others    uint64
+	Self      uint64
+	Idle      uint64
+	Throttled uint64
+	Various   uint64
+	Cut       uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -94,7 +111,12 @@ const (
 	contentionProgMigration  = "migration"
 	contentionVarLossType    = "loss_type"
 	contentionVarLosses      = "losses"
+	contentionVarMarkWait    = "mark_wait"
+	contentionVarMinWait     = "min_wait"
 	contentionVarMoves       = "moves"
+	contentionVarReserve     = "reserve"
+	contentionVarRoomType    = "room_type"
+	contentionVarRooms       = "rooms"
 	contentionVarSliceType   = "slice_type"
 )
 
@@ -160,7 +182,12 @@ type contentionMapSpecs struct {
 type contentionVariableSpecs struct {
 	LossType  *ebpf.VariableSpec `ebpf:"loss_type"`
 	Losses    *ebpf.VariableSpec `ebpf:"losses"`
+	MarkWait  *ebpf.VariableSpec `ebpf:"mark_wait"`
+	MinWait   *ebpf.VariableSpec `ebpf:"min_wait"`
 	Moves     *ebpf.VariableSpec `ebpf:"moves"`
+	Reserve   *ebpf.VariableSpec `ebpf:"reserve"`
+	RoomType  *ebpf.VariableSpec `ebpf:"room_type"`
+	Rooms     *ebpf.VariableSpec `ebpf:"rooms"`
 	SliceType *ebpf.VariableSpec `ebpf:"slice_type"`
 }
 
@@ -205,7 +232,12 @@ func (m *contentionMaps) Close() error {
 type contentionVariables struct {
 	LossType  *ebpf.Variable `ebpf:"loss_type"`
 	Losses    *ebpf.Variable `ebpf:"losses"`
+	MarkWait  *ebpf.Variable `ebpf:"mark_wait"`
+	MinWait   *ebpf.Variable `ebpf:"min_wait"`
 	Moves     *ebpf.Variable `ebpf:"moves"`
+	Reserve   *ebpf.Variable `ebpf:"reserve"`
+	RoomType  *ebpf.Variable `ebpf:"room_type"`
+	Rooms     *ebpf.Variable `ebpf:"rooms"`
 	SliceType *ebpf.Variable `ebpf:"slice_type"`
 }
 

@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -11,11 +12,17 @@ import (
 
 // ContentionOptions sizes the contention program.
 type ContentionOptions struct {
-	// MinWait is the shortest wait that is looked into.
+	// MinWait is the shortest wait of which every one is looked into. A shorter one
+	// is looked into with a chance of its length over MinWait, and counts as MinWait
+	// then: what is charged does not depend on how a wait is cut into pieces.
 	MinWait time.Duration
-	// MaxPairs is how many pairs, and how many victims, the kernel keeps.
-	MaxPairs uint32
+	// MaxPairs is how many pairs the kernel keeps, and MaxVictims how many processes
+	// that wait. Half of each is for processes older than a second.
+	MaxPairs, MaxVictims uint32
 }
+
+// markWait is the shortest wait in progress that is charged before it is over.
+func (o *ContentionOptions) markWait() time.Duration { return max(o.MinWait, time.Millisecond) }
 
 // Contention tells who ran while a process waited for its CPU. It is not safe
 // for concurrent use.
@@ -23,17 +30,22 @@ type Contention struct {
 	objects struct {
 		Contention, Migration *ebpf.Program
 		CPUs, Pairs, Victims  *ebpf.Map
-		Losses                *ebpf.Variable
 	}
-	links   []link.Link
-	unmoved error // why waits that end with a move to another CPU are charged to nobody
+	variables map[string]*ebpf.Variable
+	links     []link.Link
+	unmoved   error // why waits that end with a move to another CPU are charged to nobody
 
-	pairs   batch[Pair, Charge]
+	pairs   batch[Pair, uint64]
 	victims batch[uint32, Victim]
-	cpus    []contentionCpu   // as of the last Read
-	taken   map[Pair]uint64   // involuntary switches that are not in the maps yet
-	lost    map[uint32]uint64 // the same by victim
+	room    contentionRoom // of the empty maps
+
+	// What ran on one CPU; which one, or noCPU.
+	history   contentionCpu
+	historyOf uint32
+	tally     tally
 }
+
+const noCPU = math.MaxUint32
 
 // OpenContention loads the programs and attaches them to every context switch and
 // every migration. From then on the census marks the waits it finds in progress:
@@ -45,21 +57,28 @@ func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 	if err != nil {
 		return nil, err
 	}
+	return attachContention(spec, census, o)
+}
+
+func attachContention(spec *ebpf.CollectionSpec, census *Census, o ContentionOptions) (*Contention, error) {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return nil, fmt.Errorf("count the CPUs: %w", err)
 	}
 	spec.Maps["cpus"].MaxEntries = uint32(cpus)
-	for cpu := range uint32(cpus) {
-		of := ebpf.MapKV{Key: cpu, Value: contentionCpu{MinWait: uint64(o.MinWait)}}
-		spec.Maps["cpus"].Contents = append(spec.Maps["cpus"].Contents, of)
-	}
 	spec.Maps["pairs"].MaxEntries = o.MaxPairs
-	spec.Maps["victims"].MaxEntries = o.MaxPairs
+	spec.Maps["victims"].MaxEntries = o.MaxVictims
 	c := &Contention{
-		cpus:  make([]contentionCpu, cpus),
-		taken: make(map[Pair]uint64),
-		lost:  make(map[uint32]uint64),
+		room:      contentionRoom{Pairs: int64(o.MaxPairs), Victims: int64(o.MaxVictims)},
+		historyOf: noCPU,
+	}
+	if err := errors.Join(
+		spec.Variables["min_wait"].Set(uint64(o.MinWait)),
+		spec.Variables["mark_wait"].Set(uint64(o.markWait())),
+		spec.Variables["reserve"].Set(contentionRoom{Pairs: c.room.Pairs / 2, Victims: c.room.Victims / 2}),
+		spec.Variables["rooms"].Set(c.room),
+	); err != nil {
+		return nil, fmt.Errorf("set up the contention program: %w", err)
 	}
 	shared := ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"marks": census.marks}}
 	if err := c.load(spec, shared); err != nil {
@@ -73,7 +92,7 @@ func OpenContention(census *Census, o ContentionOptions) (*Contention, error) {
 			c.unmoved = fmt.Errorf("attach the migration program: %w", err)
 		}
 	}
-	if err := census.mark(o.MinWait); err != nil {
+	if err := census.mark(o.markWait()); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
@@ -93,7 +112,7 @@ func (c *Contention) load(spec *ebpf.CollectionSpec, o ebpf.CollectionOptions) e
 	to := &c.objects
 	to.Contention, to.Migration = loaded.DetachProgram("contention"), loaded.DetachProgram("migration")
 	to.CPUs, to.Pairs, to.Victims = loaded.DetachMap("cpus"), loaded.DetachMap("pairs"), loaded.DetachMap("victims")
-	to.Losses = loaded.Variables["losses"]
+	c.variables = loaded.Variables
 	return nil
 }
 
@@ -105,12 +124,12 @@ func (c *Contention) attach(p *ebpf.Program) error {
 	return err
 }
 
-// Read calls pair with every pair and victim with every victim the kernel
-// keeps. All counts go on: nothing is cleared by reading it. Involuntary switches
-// may be behind by what moved from a CPU to the maps meanwhile: the next time
-// they are not.
-func (c *Contention) Read(pair func(Pair, Charge), victim func(pid uint32, v Victim)) error {
-	pairs, charges, err := c.pairs.read(c.objects.Pairs)
+// Read calls pair with every pair, and for how many ns its victim has waited, and
+// victim with every victim the kernel keeps. All counts go on: nothing is cleared by
+// reading it.
+func (c *Contention) Read(pair func(Pair, uint64), victim func(pid uint32, v Victim)) error {
+	c.historyOf = noCPU
+	pairs, waits, err := c.pairs.read(c.objects.Pairs)
 	if err != nil {
 		return fmt.Errorf("read the pairs: %w", err)
 	}
@@ -118,133 +137,43 @@ func (c *Contention) Read(pair func(Pair, Charge), victim func(pid uint32, v Vic
 	if err != nil {
 		return fmt.Errorf("read the victims: %w", err)
 	}
-	// After the maps, or what moves there in between would be counted twice.
-	if err := c.readCPUs(); err != nil {
-		return err
-	}
 	for i, p := range pairs {
-		charges[i].Involuntary += c.taken[p]
-		delete(c.taken, p)
-		pair(p, charges[i])
-	}
-	for p, times := range c.taken {
-		pair(p, Charge{Involuntary: times})
+		pair(p, waits[i])
 	}
 	for i, pid := range pids {
-		victims[i].Involuntary += c.lost[pid]
-		delete(c.lost, pid)
 		victim(pid, victims[i])
 	}
-	for pid, times := range c.lost {
-		victim(pid, Victim{Involuntary: times})
+	rooms := contentionRoom{Pairs: c.room.Pairs - int64(len(pairs)), Victims: c.room.Victims - int64(len(pids))}
+	if err := c.variables["rooms"].Set(rooms); err != nil {
+		return fmt.Errorf("tell how much room there is for pairs: %w", err)
 	}
 	return nil
 }
 
-// readCPUs reads what ran on each CPU, and the involuntary switches that are not
-// in the maps yet.
-func (c *Contention) readCPUs() error {
-	clear(c.taken)
-	clear(c.lost)
-	for cpu := range c.cpus {
-		of := &c.cpus[cpu]
-		if err := c.objects.CPUs.Lookup(uint32(cpu), of); err != nil {
-			return fmt.Errorf("read what ran on CPU %d: %w", cpu, err)
-		}
-		for i := range of.Lost {
-			p, times := of.Lost[i].Pair, of.Lost[i].Times
-			if times == 0 {
-				continue
-			}
-			c.lost[p.Victim] += times
-			if p.Victim != p.Aggressor && p.Aggressor != 0 {
-				c.taken[p] += times
-			}
-		}
+// InProgress calls charge with who has run on the CPU of a waiting thread. by is 0
+// for the idle task, and Various for all but those who ran longest. Waits on one
+// CPU should come one after the other: what ran there is read once for them.
+func (c *Contention) InProgress(t *Waiting, charge func(by uint32, ns uint64)) error {
+	if t.CPU >= c.objects.CPUs.MaxEntries() {
+		return nil
 	}
+	if c.historyOf != t.CPU {
+		c.historyOf = noCPU
+		if err := c.objects.CPUs.Lookup(t.CPU, &c.history); err != nil {
+			return fmt.Errorf("read what ran on CPU %d: %w", t.CPU, err)
+		}
+		c.historyOf = t.CPU
+	}
+	c.tally = tally{}
+	c.history.lookBack(t, c.tally.add)
+	c.tally.settle(charge)
 	return nil
 }
 
-// InProgress calls charge with who has run on the CPU of a waiting thread, as of
-// the last Read. by is 0 for the idle task. A process may come more than once.
-func (c *Contention) InProgress(t *Waiting, charge func(by uint32, ns uint64)) {
-	if int(t.CPU) < len(c.cpus) {
-		c.cpus[t.CPU].lookBack(t, charge)
-	}
-}
-
-// lookBack does what look_back of contention.bpf.c does, for a wait that goes
-// on: the last part of it is behind the process that runs now, and nobody had
-// waited between the last slice and its coming. The kernel goes on writing while
-// it is read, so a slice need not make sense.
-func (c *contentionCpu) lookBack(t *Waiting, charge func(by uint32, ns uint64)) {
-	queued, now := t.Since, t.Now
-	if last := max(c.Open.End, queued); now > last {
-		came := min(max(t.RunningSince, last), now)
-		if now > came {
-			charge(t.Running, now-came)
-		}
-		if came > last {
-			charge(0, came-last)
-		}
-	}
-	for s, begin := range c.slices {
-		if begin == 0 || s.End <= queued || s.End < begin {
-			return
-		}
-		if from, to := max(begin, queued), min(s.End, now); to > from {
-			s.share(to-from, s.End-begin, charge)
-		}
-		if begin <= queued {
-			return
-		}
-		// A slice that moves on while it is read is there twice.
-		now = min(now, begin)
-	}
-}
-
-// slices yields all slices, the newest first, and when each began; 0 if that is
-// not known.
-func (c *contentionCpu) slices(yield func(s *contentionSlice, begin uint64) bool) {
-	if !yield(&c.Open, c.Opened) {
-		return
-	}
-	for n := range c.Levels {
-		l := &c.Levels[n]
-		for i := range l.Slices {
-			begin := uint64(0)
-			if i+1 < len(l.Slices) {
-				begin = l.back(i + 1).End
-			} else if n+1 < len(c.Levels) {
-				begin = c.Levels[n+1].back(0).End
-			}
-			if !yield(l.back(i), begin) {
-				return
-			}
-		}
-	}
-}
-
-// back returns the slice i before the newest.
-func (l *contentionLevel) back(i int) *contentionSlice {
-	return &l.Slices[(l.Head-uint64(i))%uint64(len(l.Slices))]
-}
-
-// share divides part of a slice among those who took turns in it.
-func (s *contentionSlice) share(part, span uint64, charge func(by uint32, ns uint64)) {
-	if s.Used <= 1 {
-		charge(s.Pid[0], part)
-		return
-	}
-	for i := range min(int(s.Used), len(s.Pid)) {
-		charge(s.Pid[i], uint64(s.Ns[i])*part/span)
-	}
-}
-
-// Forget removes a pair and returns what had been charged to it since it was
-// last read, too; false if there was none.
-func (c *Contention) Forget(p Pair) (Charge, bool) {
-	var last Charge
+// Forget removes a pair and returns for how many ns its victim had waited; false if
+// there was none.
+func (c *Contention) Forget(p Pair) (uint64, bool) {
+	var last uint64
 	err := c.objects.Pairs.LookupAndDelete(p, &last)
 	if errors.Is(err, ebpf.ErrNotSupported) { // before 5.14
 		err = errors.Join(c.objects.Pairs.Lookup(p, &last), c.objects.Pairs.Delete(p))
@@ -261,7 +190,7 @@ func (c *Contention) ForgetVictim(pid uint32) {
 // Lost returns what found no room so far.
 func (c *Contention) Lost() (ContentionLoss, error) {
 	var l ContentionLoss
-	if err := c.objects.Losses.Get(&l); err != nil {
+	if err := c.variables["losses"].Get(&l); err != nil {
 		return l, fmt.Errorf("read the losses: %w", err)
 	}
 	return l, nil

@@ -14,33 +14,45 @@ import (
 type ran struct {
 	end uint64
 	by  []uint32
-	ns  []uint32
+	ns  []uint64
+
+	begin   uint64 // 0: where the one before ended
+	various uint64
 }
 
 func (r ran) slice() *contentionSlice {
-	s := &contentionSlice{End: r.end, Used: uint32(len(r.by))}
+	s := &contentionSlice{End: r.end, Used: uint32(len(r.by)), Various: r.various}
 	copy(s.Pid[:], r.by)
 	copy(s.Ns[:], r.ns)
 	return s
 }
 
 // historyOf has the slices of each level, the newest level first and in each the
-// oldest slice first; the newest is the open one.
+// oldest slice first; the newest is the open one. Each begins where the one before
+// ended, but for those that say when; the first had just begun.
 func historyOf(levels ...[]ran) *contentionCpu {
 	h := new(contentionCpu)
-	if len(levels) > 0 {
-		last := len(levels[0]) - 1
-		h.Open = *levels[0][last].slice()
-		if last > 0 {
-			h.Opened = levels[0][last-1].end
-		}
-		levels[0] = levels[0][:last]
-	}
-	for n, slices := range levels {
+	begin := uint64(0)
+	for n := len(levels) - 1; n >= 0; n-- {
 		l := &h.Levels[n]
 		l.Head = 1000 // somewhere
-		for i, r := range slices {
-			*l.back(len(slices) - 1 - i) = *r.slice()
+		for i, r := range levels[n] {
+			s := r.slice()
+			switch {
+			case r.begin != 0:
+				s.Begin = r.begin
+			case begin == 0:
+				s.Begin = s.End
+			default:
+				s.Begin = begin
+			}
+			begin = s.End
+			if n == 0 && i == len(levels[0])-1 {
+				h.Open = *s
+				continue
+			}
+			l.Head++
+			*l.back(0) = *s
 		}
 	}
 	return h
@@ -118,14 +130,14 @@ func TestLookBack(t *testing.T) {
 		{
 			name: "who took turns shares the slice by how long each ran",
 			history: historyOf([]ran{one(100, 1),
-				{end: 200, by: []uint32{2, 3, 4}, ns: []uint32{50, 30, 20}}}),
+				{end: 200, by: []uint32{2, 3, 4}, ns: []uint64{50, 30, 20}}}),
 			queued: 100, now: 200,
 			want: map[uint32]uint64{2: 50, 3: 30, 4: 20},
 		},
 		{
 			name: "and a part of it alike",
 			history: historyOf([]ran{one(100, 1),
-				{end: 200, by: []uint32{2, 3, 4}, ns: []uint32{50, 30, 20}}}),
+				{end: 200, by: []uint32{2, 3, 4}, ns: []uint64{50, 30, 20}}}),
 			queued: 150, now: 200,
 			want: map[uint32]uint64{2: 25, 3: 15, 4: 10},
 		},
@@ -133,25 +145,39 @@ func TestLookBack(t *testing.T) {
 			name: "a full level goes on in the next",
 			history: historyOf(
 				append(fullLevel(9990, 10, 1), one(10_000, 1)),
-				[]ran{one(9000, 5), one(9360, 6)}),
-			queued: 9200, now: 10_000,
-			want: map[uint32]uint64{1: 640, 6: 160},
+				[]ran{one(9000, 5), one(9830, 6)}),
+			queued: 9700, now: 10_000,
+			want: map[uint32]uint64{1: 170, 6: 130},
 		},
 		{
 			name: "and in the last",
 			history: historyOf(
 				append(fullLevel(9990, 10, 1), one(10_000, 1)),
-				fullLevel(9360, 10, 2),
-				[]ran{one(8000, 7), one(8730, 8)}),
-			queued: 8500, now: 10_000,
-			want: map[uint32]uint64{1: 640, 2: 630, 8: 230},
+				fullLevel(9830, 10, 2), fullLevel(9670, 10, 3), fullLevel(9510, 10, 4), fullLevel(9350, 10, 5),
+				[]ran{one(8000, 7), one(9190, 8)}),
+			queued: 9100, now: 10_000,
+			want: map[uint32]uint64{1: 170, 2: 160, 3: 160, 4: 160, 5: 160, 8: 90},
 		},
 		{
 			name: "beyond which nothing is known",
 			history: historyOf(
-				append(fullLevel(9990, 10, 1), one(10_000, 1)), fullLevel(9360, 10, 2), fullLevel(8730, 10, 3)),
+				append(fullLevel(9990, 10, 1), one(10_000, 1)), fullLevel(9830, 10, 2), fullLevel(9670, 10, 3)),
 			queued: 1000, now: 10_000,
-			want: map[uint32]uint64{1: 640, 2: 630, 3: 630},
+			want: map[uint32]uint64{1: 170, 2: 160, 3: 150},
+		},
+		{
+			name: "who found no slot is told as one",
+			history: historyOf([]ran{one(100, 1),
+				{end: 200, by: []uint32{2, 3}, ns: []uint64{40, 30}, various: 30}}),
+			queued: 150, now: 200,
+			want: map[uint32]uint64{2: 20, 3: 15, Various: 15},
+		},
+		{
+			name: "so is who found none beside one process",
+			history: historyOf([]ran{one(100, 1),
+				{end: 200, by: []uint32{2}, ns: []uint64{60}, various: 40}}),
+			queued: 100, now: 200,
+			want: map[uint32]uint64{2: 60, Various: 40},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -199,10 +225,10 @@ func TestWhatIsNotInTheHistoryNobodyWaitedFor(t *testing.T) {
 	}
 }
 
-// fullLevel has slices of one process up to end; its first is 63 lengths before,
+// fullLevel has slices of one process up to end; its first is 15 lengths before,
 // since when the oldest began is what the next level says.
 func fullLevel(end, length uint64, pid uint32) (all []ran) {
-	const slices = 64
+	const slices = 16
 	for i := range uint64(slices) {
 		all = append(all, one(end-(slices-1-i)*length, pid))
 	}
@@ -216,7 +242,7 @@ func TestATornHistoryChargesNothingTwice(t *testing.T) {
 		require.Equal(t, map[uint32]uint64{9: 50}, h.charges(50, 300))
 	})
 	t.Run("more processes than there are slots are those in the slots", func(t *testing.T) {
-		h := historyOf([]ran{one(100, 1), {end: 200, by: []uint32{2, 3}, ns: []uint32{50, 50}}})
+		h := historyOf([]ran{one(100, 1), {end: 200, by: []uint32{2, 3}, ns: []uint64{50, 50}}})
 		h.Open.Used = 1 << 31
 		require.NotPanics(t, func() {
 			require.LessOrEqual(t, h.charges(100, 200)[2], uint64(50))
@@ -235,17 +261,17 @@ func TestATornHistoryChargesNothingTwice(t *testing.T) {
 	t.Run("whatever is there, a wait is charged to one process at a time", func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 20_000 {
-			h := &contentionCpu{Opened: random.Uint64N(1 << 20)}
-			h.Open = contentionSlice{End: random.Uint64N(1 << 20), Used: 1, Pid: [8]uint32{5}}
+			h := &contentionCpu{}
+			h.Open = contentionSlice{Begin: random.Uint64N(1 << 20), End: random.Uint64N(1 << 20), Used: 1, Pid: [8]uint32{5}}
 			clock := uint64(0)
 			for n := range h.Levels {
 				h.Levels[n].Head = random.Uint64()
 				for i := range h.Levels[n].Slices {
 					clock = random.Uint64N(1 << 20)
 					if random.IntN(4) > 0 {
-						clock = 1<<20 - uint64(n*64+i)*100
+						clock = 1<<20 - uint64(n*16+i)*100
 					}
-					*h.Levels[n].back(i) = contentionSlice{End: clock, Used: 1, Pid: [8]uint32{random.Uint32N(5)}}
+					*h.Levels[n].back(i) = contentionSlice{Begin: random.Uint64N(clock + 1), End: clock, Used: 1, Pid: [8]uint32{random.Uint32N(5)}}
 				}
 			}
 			queued := random.Uint64N(1 << 20)
@@ -258,6 +284,30 @@ func TestATornHistoryChargesNothingTwice(t *testing.T) {
 			require.LessOrEqual(t, sum, now-queued)
 		}
 	})
+}
+
+func TestTally_KeepsThoseWhoRanLongest(t *testing.T) {
+	var many tally
+	want := map[uint32]uint64{}
+	for pid := range uint32(32) { // as many as there is room for
+		many.add(pid+1000, 10)
+		many.add(pid+1000, 5)
+		want[pid+1000] = 15
+	}
+	settled := func() map[uint32]uint64 {
+		got := map[uint32]uint64{}
+		many.settle(func(by uint32, ns uint64) { got[by] += ns })
+		return got
+	}
+	require.Equal(t, want, settled())
+	many.add(5000, 14) // less than any
+	want[Various] = 14
+	require.Equal(t, want, settled())
+	many.add(5000, 16) // more, and takes the place of one of its set
+	got := settled()
+	require.EqualValues(t, 16, got[5000])
+	require.EqualValues(t, 14+15, got[Various])
+	require.Len(t, got, 33)
 }
 
 // FuzzLookBack: the kernel goes on writing while a history is read. Whatever stands

@@ -53,6 +53,7 @@ enum {
 #define TASK_COMM_LEN 16
 #define PF_KTHREAD 0x00200000 /* a kernel thread */
 #define TASK_ON_RQ_MIGRATING 2 /* task_struct.on_rq */
+#define SCHED_DEADLINE 6 /* task_struct.policy */
 #define CFS_QUOTA_NONE (~0ULL) /* cfs_bandwidth.quota without a limit */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), \
@@ -107,11 +108,21 @@ struct task_group {
 	struct cfs_bandwidth cfs_bandwidth;
 };
 
-/* Of the h_nr counts, which are of the whole hierarchy, runnable leaves out who
- * is asleep and dequeued later. */
+/*
+ * Of the h_nr counts, which are of the whole hierarchy, runnable leaves out who
+ * is asleep and dequeued later. The throttled times are of quotas of the cgroup
+ * and those above, on this CPU, and grow when one ends; CONFIG_CFS_BANDWIDTH.
+ */
 struct cfs_rq {
 	struct rq *rq;
 	unsigned int h_nr_queued, h_nr_runnable; /* since 6.14 */
+	int throttle_count; /* not 0: is throttled now */
+	__u64 throttled_clock_self_time; /* since 6.6, in rq.clock */
+	__u64 throttled_clock_pelt_time; /* since 5.19 */
+};
+
+struct cfs_rq___pre519 {
+	__u64 throttled_clock_task_time; /* in rq.clock_task */
 };
 
 struct cfs_rq___pre614 {
@@ -135,6 +146,15 @@ struct sched_entity {
 	__u64 sum_exec_runtime;
 	unsigned char sched_delayed; /* since 6.12: asleep, dequeued later */
 	struct cfs_rq *cfs_rq;
+};
+
+/* When a task of SCHED_DEADLINE must have had its runtime, in rq.clock; a period
+ * begins dl_deadline before that. */
+struct sched_dl_entity {
+	__u64 dl_deadline;
+	__u64 dl_period;
+	__s64 runtime; /* what is left of it; none: is throttled now */
+	__u64 deadline;
 };
 
 /* CONFIG_SCHED_INFO. pcount is how often the task has run, last_arrival when it
@@ -192,7 +212,9 @@ struct task_struct {
 	unsigned long min_flt, maj_flt;
 	__u64 start_boottime; /* ns since boot, suspend included */
 	__u64 self_exec_id; /* counts execs */
+	unsigned int policy;
 	struct sched_entity se;
+	struct sched_dl_entity dl;
 	struct sched_info sched_info;
 	struct css_set *cgroups;
 	struct task_group *sched_task_group; /* CONFIG_CGROUP_SCHED */
@@ -283,6 +305,56 @@ static __always_inline __u32 rq_runnable(const struct rq *rq)
 	else if (bpf_core_field_exists(old->h_nr_delayed))
 		asleep = old->h_nr_delayed;
 	return rq->nr_running - asleep;
+}
+
+/* For how long the quotas of the task's cgroup, or of one above, have held back
+ * this cgroup on the task's CPU, ns. Before 6.6 in a clock that goes without
+ * interrupts, and slower where the CPU does. */
+static __always_inline __u64 task_throttled(const struct task_struct *t)
+{
+	const struct cfs_rq *q = t->se.cfs_rq;
+	const struct cfs_rq___pre519 *old = (const void *)q;
+
+	if (bpf_core_field_exists(q->throttled_clock_self_time))
+		return q->throttled_clock_self_time;
+	if (bpf_core_field_exists(q->throttled_clock_pelt_time))
+		return q->throttled_clock_pelt_time;
+	if (bpf_core_field_exists(old->throttled_clock_task_time))
+		return old->throttled_clock_task_time;
+	return 0;
+}
+
+/* Whether a task that waits could not run now, by its own reservation or quota. */
+static __always_inline bool task_held(const struct task_struct *t)
+{
+	if (t->policy == SCHED_DEADLINE)
+		return t->dl.runtime <= 0;
+	return bpf_core_field_exists(t->se.cfs_rq->throttle_count) &&
+	       t->se.cfs_rq->throttle_count > 0;
+}
+
+/* Which cgroup's queue the task is on, as a number: the verifier lets nobody
+ * calculate with a pointer. */
+static __always_inline __u64 task_queue(const struct task_struct *t)
+{
+	__u64 q = 0;
+
+	bpf_core_read(&q, sizeof(q), &t->se.cfs_rq);
+	return q;
+}
+
+/* When the current period of a deadline task began, in the clock of its run queue.
+ * One that overran its runtime has had its deadline put off by more than one
+ * period at once. */
+static __always_inline __u64 task_replenished(const struct task_struct *t,
+					      __u64 now)
+{
+	__u64 began = t->dl.deadline - t->dl.dl_deadline;
+	__u64 period = t->dl.dl_period;
+
+	if (began > now && period)
+		began -= (began - now + period - 1) / period * period;
+	return began;
 }
 
 static __always_inline __u64 task_exec_id(const struct task_struct *t)

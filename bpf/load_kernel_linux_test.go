@@ -16,7 +16,7 @@ func TestEveryProgramLoadsAndAttaches(t *testing.T) {
 		"census": func() (io.Closer, error) { return OpenCensus() },
 		"exits":  func() (io.Closer, error) { return OpenExits() },
 		"contention": func() (io.Closer, error) {
-			return OpenContention(census, ContentionOptions{MinWait: time.Millisecond, MaxPairs: 64})
+			return OpenContention(census, ContentionOptions{MinWait: time.Millisecond, MaxPairs: 64, MaxVictims: 16384})
 		},
 		"oom": func() (io.Closer, error) { return OpenOOM() },
 	} {

@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"math"
 	"unsafe"
 )
 
@@ -30,10 +31,6 @@ type (
 type (
 	// Pair is a process that waited and one that ran meanwhile, by process id.
 	Pair = contentionPair
-	// Charge is what the aggressor of a pair did to its victim, since the
-	// program was loaded or the pair forgotten: struct charge of
-	// contention.bpf.c.
-	Charge = contentionCharge
 	// Victim is how a process waited, in all: struct victim of contention.bpf.c.
 	Victim = contentionVictim
 	// ContentionLoss is what found no room in the kernel: struct loss of
@@ -41,11 +38,16 @@ type (
 	ContentionLoss = contentionLoss
 )
 
+// Various stands, where a wait is charged, for all processes that are not named.
+const Various = math.MaxUint32
+
 // Waiting is the part of a wait in progress that is to be charged, and who has
 // the CPU meanwhile, 0 for the idle task. The times are in the clock of the CPU's
-// run queue, in ns; RunningSince is 0 if it is not known.
+// run queue, in ns; RunningSince is 0 if it is not known. Held says that it waits
+// for its own quota or reservation.
 type Waiting struct {
 	CPU          uint32
+	Held         bool
 	Since, Now   uint64
 	Running      uint32
 	RunningSince uint64

@@ -224,7 +224,7 @@ func TestValidate(t *testing.T) {
 			"hotspot", "'diagnosis.cpu_bound' has invalid keys: min_cores",
 		},
 		"{contention: {min_wait: 2s, max_pairs: -1}}": {
-			"contention::min_wait: must be between 100µs and 1s, is 2s",
+			"contention::min_wait: must be between 10µs and 1s, is 2s",
 			"contention::max_pairs: must be between 0 and 16384, is -1",
 		},
 		"{top_k: -1, max_processes: 0}": {

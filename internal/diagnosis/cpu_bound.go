@@ -10,7 +10,7 @@ import (
 // them: a thread of it ran, or waited to run, nearly all the time, or it uses
 // much of the host. Where memory holds it up, that is to blame instead.
 func (c *CPUBoundConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
-	utilization := w.Busiest.Share(w.Busiest.CPU + w.Busiest.RunQueue)
+	utilization := w.Share(w.Busiest.CPU + w.Busiest.RunQueue)
 	hostShare := 0.0
 	if s.CPUs > 0 {
 		hostShare = w.Share(w.Used.CPU()) / float64(s.CPUs)
@@ -31,11 +31,10 @@ func (c *CPUBoundConfig) match(w *sampler.Window, s *scene) (Finding, bool) {
 			thread = fmt.Sprintf("its busiest thread (%d)", w.Busiest.TID)
 		}
 		// The kernel's counters may be a tick behind at the beginning.
-		span := w.Busiest.Span
-		ran := min(max(w.Busiest.CPU, 0), span)
+		ran := min(max(w.Busiest.CPU, 0), w.Length)
 		sentence = fmt.Sprintf("%s is limited by the CPU: %s ran for %.1f s of the last %.1f s",
-			named(w.Process), thread, ran.Seconds(), span.Seconds())
-		if wait := min(w.Busiest.RunQueue, span-ran); wait >= span/20 {
+			named(w.Process), thread, ran.Seconds(), w.Length.Seconds())
+		if wait := min(w.Busiest.RunQueue, w.Length-ran); wait >= w.Length/20 {
 			sentence += fmt.Sprintf(" and waited %.1f s for a CPU", wait.Seconds())
 		}
 	}

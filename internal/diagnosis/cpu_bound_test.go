@@ -119,7 +119,7 @@ func TestCPUBoundSentences(t *testing.T) {
 		},
 		"no part above the whole, should a counter have been a tick behind": {
 			change: func(w *sampler.Window) {
-				w.Busiest.CPU, w.Busiest.Span = 2054*time.Millisecond, 2044*time.Millisecond
+				w.Busiest.CPU, w.Length = 2054*time.Millisecond, 2044*time.Millisecond
 			},
 			want: "postgres (812) is limited by the CPU: it ran for 2.0 s of the last 2.0 s",
 		},

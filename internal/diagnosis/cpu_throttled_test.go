@@ -68,10 +68,9 @@ func TestCPUThrottledSaysTheQuota(t *testing.T) {
 // What runs while a quota holds a process back is not to blame.
 func TestAThrottledProcessIsNotStarved(t *testing.T) {
 	victim, other := throttled(812, "postgres"), busy(900, "stress-ng")
-	victim.Waited.Others = victim.Used.RunQueue
+	victim.Waited.Throttled = victim.Used.RunQueue
 	victim.Delayed = sampler.Thread{TID: 812, RunQueue: victim.Used.RunQueue, Runs: 50}
 	s := snapshot(1, victim, other)
-	s.Pairs = []*sampler.Pair{pair(victim, other, victim.Waited.Others)}
 	events := New(DefaultConfig()).Observe(s)
 	require.Len(t, events, 2)
 	require.Equal(t, CPUThrottled, events[0].Label)

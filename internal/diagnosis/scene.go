@@ -71,12 +71,10 @@ func (c *scene) set(s *sampler.Snapshot, starved *StarvedConfig, noisy *NoisyNei
 // threads for each other, and of its CPU time. Sixteen threads on one CPU wait
 // sixteen times for each moment that another process runs there, and all the
 // more for each other: as a share of their CPU time alone they would look
-// starved by a neighbour that has a seventeenth of the CPU.
-//
-// While a quota throttles a process it counts as waiting: what of that is not
-// while nobody was queued is behind others, and nobody's fault.
+// starved by a neighbour that has a seventeenth of the CPU. While its quota throttles
+// a process it waits for nobody: that is not behind others, whoever runs.
 func heldBack(w *sampler.Window) (time.Duration, float64) {
-	held := max(w.Waited.Others-max(w.Throttled-w.Waited.Idle, 0), 0)
+	held := max(w.Waited.Others, 0)
 	wanted := held + max(w.Waited.Self, 0) + w.Used.CPU()
 	if wanted <= 0 {
 		return 0, 0

@@ -87,14 +87,17 @@ func TestStarved(t *testing.T) {
 				w.Waited = sampler.Wait{Self: length, Idle: length, Unattributed: length}
 			},
 		},
-		"a wait that throttling explains does not match": {
-			change: func(w *sampler.Window) { w.Throttled = w.Waited.Others },
+		"time held back by its own quota is no fault of others": {
+			change: func(w *sampler.Window) {
+				w.Used.User, w.Throttled = 0, length
+				w.Waited = sampler.Wait{Others: time.Second - 1, Throttled: length - time.Second + 1}
+			},
 		},
-		"a wait beyond what throttling explains just under min_wait_ratio does not match": {
-			change: func(w *sampler.Window) { w.Used.User, w.Throttled = 0, w.Waited.Others-time.Second+1 },
-		},
-		"a wait beyond what throttling explains at min_wait_ratio matches": {
-			change:  func(w *sampler.Window) { w.Used.User, w.Throttled = 0, w.Waited.Others-time.Second },
+		"a wait for others at min_wait_ratio matches, throttled or not": {
+			change: func(w *sampler.Window) {
+				w.Used.User, w.Throttled = 0, length
+				w.Waited = sampler.Wait{Others: time.Second, Throttled: length - time.Second}
+			},
 			matches: true,
 		},
 		"a process that has used up its quota would not run more without others": {
@@ -200,6 +203,7 @@ func TestStarvedNamesItsAggressors(t *testing.T) {
 func TestStarvedEvidence(t *testing.T) {
 	config, w := DefaultConfig().Starved, kept(812, "postgres")
 	w.Throttled = 500 * time.Millisecond
+	w.Waited.Others, w.Waited.Throttled = w.Waited.Others-w.Throttled, w.Throttled
 	finding, matches := config.match(&w, sceneOf(snapshot(1, w)))
 	require.True(t, matches)
 	require.Equal(t, []Evidence{

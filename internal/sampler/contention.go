@@ -10,7 +10,7 @@ import (
 
 // kept is what is kept of a pair over its life.
 type kept struct {
-	kernel   bpf.Charge    // as last read
+	kernel   uint64        // ns, as last read
 	active   bool          // charged in this window, and so among the active
 	idle     bool          // among the idle, which it leaves when the window is closed
 	over     bool          // replaced: one of its pids is another process's by now
@@ -37,8 +37,12 @@ func byRest(a, b *Pair) int {
 // waited is how a process waited, charges of the kernel and of this package
 // together.
 type waited struct {
-	kernel bpf.Victim // as last read
-	Wait              // in this window
+	kernel bpf.Victim    // as last read
+	at     time.Duration // when that had changed, since boot
+	Wait                 // in this window
+	over   float64       // which share was more than the run-queue time, and is given up
+
+	various time.Duration // since the watch began
 }
 
 // waiter is a thread whose wait in progress is to be charged.
@@ -57,39 +61,48 @@ func (s *Sampler) wait(th *thread, a *bpf.Activity) {
 	now := a.Queued + a.Waiting
 	th.queued, th.charged = a.Queued, now
 	s.waiters = append(s.waiters, waiter{th.of, bpf.Waiting{
-		CPU: a.CpuId, Since: since, Now: now, Running: a.Running, RunningSince: a.RunningSince,
+		CPU: a.CpuId, Held: a.Held != 0, Since: since, Now: now, Running: a.Running, RunningSince: a.RunningSince,
 	}})
 }
 
-func (s *Sampler) charge(key bpf.Pair, now bpf.Charge) {
-	if p := s.pairs[key]; p != nil {
-		// Counts of involuntary switches that move from a CPU to the map while it is
-		// read are behind by as much, until the next time.
-		now.Involuntary = max(now.Involuntary, p.kernel.Involuntary)
-		if now == p.kernel {
-			return // as most of them: whose the pids are is not asked
-		}
+func (s *Sampler) charge(key bpf.Pair, now uint64) {
+	if p := s.pairs[key]; p != nil && now == p.kernel {
+		return // as most of them: whose the pids are is not asked
 	}
 	p := s.pairOf(key)
-	p.add(since(now.Wait, p.kernel.Wait))
-	p.TotalInvoluntary += now.Involuntary - p.kernel.Involuntary
-	p.Involuntary += now.Involuntary - p.kernel.Involuntary
+	p.add(since(now, p.kernel))
 	p.kernel = now
 	s.activate(p)
 }
 
+// victim takes in how a process waited. What the kernel keeps of one that nobody has
+// heard of for two passes, or that has not waited for long, is given up: its place is
+// another's.
 func (s *Sampler) victim(pid uint32, now bpf.Victim) {
 	p := s.called(pid)
 	if p == nil {
+		if s.unknown[0][pid] {
+			s.from.Contention.ForgetVictim(pid)
+		}
+		s.unknown[1][pid] = true
 		return
 	}
 	w := &p.waited
+	if now != w.kernel {
+		w.at = s.now
+	} else if s.now-w.at > s.pairExpiry {
+		s.from.Contention.ForgetVictim(pid)
+		w.kernel = bpf.Victim{}
+		return
+	}
 	if now.Total < w.kernel.Total {
 		w.kernel = bpf.Victim{} // it was forgotten and begun anew
 	}
 	w.Others += time.Duration(now.Others - w.kernel.Others)
+	w.Various += time.Duration(now.Various - w.kernel.Various)
 	w.Self += time.Duration(now.Self - w.kernel.Self)
 	w.Idle += time.Duration(now.Idle - w.kernel.Idle)
+	w.Throttled += time.Duration(now.Throttled - w.kernel.Throttled)
 	w.kernel = now
 }
 
@@ -103,7 +116,7 @@ func (p *Pair) add(wait time.Duration) {
 func (s *Sampler) pairOf(key bpf.Pair) *Pair {
 	p := s.pairs[key]
 	if p == nil {
-		p = s.beginPair(bpf.Charge{})
+		p = s.beginPair(0)
 		s.pairs[key] = p
 	}
 	_, same1 := s.resolve(&p.Victim, key.Victim)
@@ -120,7 +133,7 @@ func (s *Sampler) pairOf(key bpf.Pair) *Pair {
 }
 
 // beginPair returns a pair that has not waited before this window.
-func (s *Sampler) beginPair(kernel bpf.Charge) *Pair {
+func (s *Sampler) beginPair(kernel uint64) *Pair {
 	p := &Pair{Since: s.lastWall, kept: kept{kernel: kernel}}
 	s.activate(p)
 	return p
@@ -177,16 +190,24 @@ func (s *Sampler) called(pid uint32) *process {
 // attributeWaiting charges the waits the census found in progress to who has run
 // meanwhile: a process that is kept from the CPU altogether would otherwise have
 // nobody to blame.
-func (s *Sampler) attributeWaiting() {
+func (s *Sampler) attributeWaiting() error {
+	slices.SortStableFunc(s.waiters, func(a, b waiter) int { return cmp.Compare(a.CPU, b.CPU) })
 	for i := range s.waiters {
-		victim := s.waiters[i].of
-		s.from.Contention.InProgress(&s.waiters[i].Waiting, func(by uint32, ns uint64) {
+		victim, w := s.waiters[i].of, &s.waiters[i].Waiting
+		if w.Held {
+			victim.waited.Throttled += time.Duration(w.Now - w.Since)
+			continue
+		}
+		err := s.from.Contention.InProgress(w, func(by uint32, ns uint64) {
 			wait := time.Duration(ns)
 			switch by {
 			case 0:
 				victim.waited.Idle += wait
 			case victim.Pid:
 				victim.waited.Self += wait
+			case bpf.Various:
+				victim.waited.Others += wait
+				victim.waited.Various += wait
 			default:
 				victim.waited.Others += wait
 				p := s.pairOf(bpf.Pair{Victim: victim.Pid, Aggressor: by})
@@ -194,14 +215,20 @@ func (s *Sampler) attributeWaiting() {
 				s.activate(p)
 			}
 		})
+		if err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // closePairs makes this window's pairs and tells the aggressors of them. Of the
 // idle, tens of thousands after a crowd, it looks at none.
 func (s *Sampler) closePairs() []*Pair {
 	for _, p := range s.active {
-		s.resolve(&p.Victim, p.Victim.Pid)
+		if victim, _ := s.resolve(&p.Victim, p.Victim.Pid); victim != nil {
+			p.add(-portion(p.Wait, victim.waited.over))
+		}
 		if aggressor, _ := s.resolve(&p.Aggressor, p.Aggressor.Pid); aggressor != nil {
 			aggressor.impose(p.Wait, s.pass)
 		}
@@ -240,7 +267,7 @@ func (s *Sampler) openPairs() {
 	s.expire()
 	rested = slices.DeleteFunc(rested, func(p *Pair) bool { return p.over })
 	for _, p := range rested {
-		p.Wait, p.Involuntary, p.active, p.idle = 0, 0, false, true
+		p.Wait, p.active, p.idle = 0, false, true
 		s.oldest = min(s.oldest, p.activeAt)
 		if !p.found() {
 			s.unfound = append(s.unfound, p)
@@ -283,10 +310,10 @@ func (s *Sampler) ended(pair *Pair) bool {
 
 func (s *Sampler) giveUp(p *Pair) {
 	key := bpf.Pair{Victim: p.Victim.Pid, Aggressor: p.Aggressor.Pid}
-	if final, ok := s.from.Contention.Forget(key); ok && final.Wait > p.kernel.Wait {
+	if final, ok := s.from.Contention.Forget(key); ok && final > p.kernel {
 		// Charged between the last reading and now: it is not idle after all.
-		p.add(time.Duration(final.Wait - p.kernel.Wait))
-		p.kernel = bpf.Charge{}
+		p.add(time.Duration(final - p.kernel))
+		p.kernel = 0
 		s.activate(p)
 		return
 	}
@@ -335,10 +362,36 @@ func (p *process) impose(wait time.Duration, pass uint64) {
 // and begins the next.
 func (p *process) contend(w *Window, pass uint64) {
 	w.Waited = p.waited.Wait
-	w.Waited.Unattributed = max(0, w.Used.RunQueue-w.Waited.Others-w.Waited.Self-w.Waited.Idle)
+	w.Waited.Unattributed = max(0, w.Used.RunQueue-w.Waited.attributed())
 	w.TotalCaused = p.totalCaused
 	if p.causedIn == pass {
 		w.Caused = p.caused
 	}
+	p.waited.various += w.Waited.Various
+	w.TotalVarious = p.waited.various
 	p.waited.Wait = Wait{}
+	p.waited.over = 0
 }
+
+func (w *Wait) attributed() time.Duration { return w.Others + w.Self + w.Idle + w.Throttled }
+
+// fit scales the parts of a wait down to the run-queue time there was: short waits
+// are counted by a sample of them, and waits that end while a pass goes on may be
+// charged before the census has seen their end.
+func (p *process) fit() {
+	w, dead := &p.waited, p.deadRunQueue
+	if p.ended && p.threadsDue == 0 {
+		dead = 0 // in the record of the exit
+	}
+	runQueue := time.Duration(p.sums.runQueue+dead) - p.total.RunQueue
+	w.over = 0
+	// It goes back while a thread is dead and not freed: then it says nothing.
+	if sum := w.attributed(); sum > runQueue && runQueue >= 0 {
+		w.over = 1 - float64(runQueue)/float64(sum)
+	}
+	for _, part := range []*time.Duration{&w.Others, &w.Self, &w.Idle, &w.Throttled, &w.Various} {
+		*part -= portion(*part, w.over)
+	}
+}
+
+func portion(d time.Duration, of float64) time.Duration { return time.Duration(float64(d) * of) }

@@ -12,14 +12,14 @@ import (
 // fakeContention answers with its pairs and victims, and charges waits in
 // progress to who it is told runs.
 type fakeContention struct {
-	pairs   map[bpf.Pair]bpf.Charge
+	pairs   map[bpf.Pair]uint64
 	victims map[uint32]bpf.Victim
 	running []uint32      // they share each wait in progress; 0 is the idle task
 	asked   []bpf.Waiting // since the last reading
 	err     error         // of reading, after all has been said
 }
 
-func (c *fakeContention) Read(pair func(bpf.Pair, bpf.Charge), victim func(uint32, bpf.Victim)) error {
+func (c *fakeContention) Read(pair func(bpf.Pair, uint64), victim func(uint32, bpf.Victim)) error {
 	c.asked = nil
 	for key, charge := range c.pairs {
 		pair(key, charge)
@@ -30,20 +30,21 @@ func (c *fakeContention) Read(pair func(bpf.Pair, bpf.Charge), victim func(uint3
 	return c.err
 }
 
-func (c *fakeContention) InProgress(w *bpf.Waiting, charge func(by uint32, ns uint64)) {
+func (c *fakeContention) InProgress(w *bpf.Waiting, charge func(by uint32, ns uint64)) error {
 	c.asked = append(c.asked, *w)
 	for _, by := range c.running {
 		charge(by, (w.Now-w.Since)/uint64(len(c.running)))
 	}
+	return nil
 }
 
-func (c *fakeContention) Forget(key bpf.Pair) (bpf.Charge, bool) {
+func (c *fakeContention) Forget(key bpf.Pair) (uint64, bool) {
 	charge, ok := c.pairs[key]
 	delete(c.pairs, key)
 	return charge, ok
 }
 
-func (c *fakeContention) ForgetVictim(uint32)               {}
+func (c *fakeContention) ForgetVictim(pid uint32)           { delete(c.victims, pid) }
 func (c *fakeContention) Lost() (bpf.ContentionLoss, error) { return bpf.ContentionLoss{}, nil }
 
 // newContendedRig returns a rig with a fake contention program.
@@ -106,11 +107,11 @@ func TestAWaitInProgressThatIsNotMarkedIsTheKernelsToCharge(t *testing.T) {
 func TestAWaitIsSplitIntoOthersSelfAndIdle(t *testing.T) {
 	r, c := newContendedRig(t)
 	c.victims = map[uint32]bpf.Victim{7: {Others: uint64(second)}}
-	c.pairs = map[bpf.Pair]bpf.Charge{{Victim: 7, Aggressor: 9}: {Wait: uint64(second)}}
+	c.pairs = map[bpf.Pair]uint64{{Victim: 7, Aggressor: 9}: uint64(second)}
 	r.pass(100*second, leader(7, 0, inQueue(second, 0)), leader(9, 0))
 	c.running = []uint32{9, 7, 0}
 	c.victims[7] = bpf.Victim{Total: uint64(4 * second), Others: uint64(2 * second), Self: uint64(second), Idle: uint64(second)}
-	c.pairs[bpf.Pair{Victim: 7, Aggressor: 9}] = bpf.Charge{Wait: uint64(2 * second)}
+	c.pairs[bpf.Pair{Victim: 7, Aggressor: 9}] = uint64(2 * second)
 	s := r.pass(105*second, leader(7, 0, inQueue(4*second, 0), markedWait(20*second, 3*second)), leader(9, 0))
 	w := s.Windows[0]
 	require.Equal(t, Wait{Others: 2 * second, Self: 2 * second, Idle: 2 * second}, w.Waited)
@@ -129,7 +130,7 @@ func TestAPairIsForgottenWhenItIsIdleForLong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, c := newContendedRig(t, tt.options...)
-			c.pairs = map[bpf.Pair]bpf.Charge{key: {Wait: uint64(second)}}
+			c.pairs = map[bpf.Pair]uint64{key: uint64(second)}
 			// Windows of all lengths: it is time that counts.
 			at := 100 * second
 			pass := func(by time.Duration) []*Pair {
@@ -138,7 +139,7 @@ func TestAPairIsForgottenWhenItIsIdleForLong(t *testing.T) {
 			}
 			require.Len(t, pass(0), 1)
 			require.Len(t, pass(tt.expiry/2), 1)
-			c.pairs[key] = bpf.Charge{Wait: uint64(3 * second)}
+			c.pairs[key] = uint64(3 * second)
 			require.Equal(t, 3*second, pass(second)[0].Total)
 			require.Len(t, pass(tt.expiry-second), 1, "idle since the last")
 			require.Contains(t, c.pairs, key)
@@ -161,27 +162,27 @@ func TestAPairCountsSinceTheWindowItWasFirstSeenIn(t *testing.T) {
 		return s.Pairs[0].Since.Sub(boot)
 	}
 	require.Empty(t, r.pass(100*second, both...).Pairs)
-	c.pairs = map[bpf.Pair]bpf.Charge{key: {Wait: uint64(2 * second)}}
+	c.pairs = map[bpf.Pair]uint64{key: uint64(2 * second)}
 	for at := 105 * second; at <= 125*second; at += 5 * second {
 		require.Equal(t, 100*second, since(r.pass(at, both...)))
 	}
 	require.Empty(t, r.pass(130*second, both...).Pairs)
 	// The failed pass belongs to the window in which it comes again.
 	r.failPass(135*second, both...)
-	c.pairs[key] = bpf.Charge{Wait: uint64(second)}
+	c.pairs[key] = uint64(second)
 	s := r.pass(140*second, both...)
 	require.Equal(t, 130*second, since(s))
 	require.Equal(t, second, s.Pairs[0].Total)
 
 	t.Run("it is another when the pid is another process's", func(t *testing.T) {
-		c.pairs[key] = bpf.Charge{Wait: uint64(4 * second)}
+		c.pairs[key] = uint64(4 * second)
 		s := r.pass(145*second, leader(7, second), leader(9, 142*second))
 		require.Equal(t, 140*second, since(s))
 		require.Equal(t, 3*second, s.Pairs[0].Total)
 	})
 	t.Run("one that was there before the watch counts since that began", func(t *testing.T) {
 		r, c := newContendedRig(t)
-		c.pairs = map[bpf.Pair]bpf.Charge{key: {Wait: uint64(second)}}
+		c.pairs = map[bpf.Pair]uint64{key: uint64(second)}
 		require.Equal(t, 90*second, since(r.pass(100*second, both...)))
 	})
 }
@@ -212,7 +213,7 @@ func TestAnIdlePairEndsWithItsProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, c := newContendedRig(t)
-			c.pairs = map[bpf.Pair]bpf.Charge{key: {Wait: uint64(second)}}
+			c.pairs = map[bpf.Pair]uint64{key: uint64(second)}
 			at := 100 * second
 			require.Len(t, r.pass(at, victim, aggressor).Pairs, 1)
 			for range 2 * lookEvery {
@@ -232,7 +233,7 @@ func TestAnIdlePairFindsAProcessThatIsToldOfLate(t *testing.T) {
 	r, c := newContendedRig(t)
 	x := &fakeExits{}
 	r.from.Exits = x
-	c.pairs = map[bpf.Pair]bpf.Charge{{Victim: 7, Aggressor: 9}: {Wait: uint64(second)}}
+	c.pairs = map[bpf.Pair]uint64{{Victim: 7, Aggressor: 9}: uint64(second)}
 	aggressor := func(after int) string {
 		pairs := r.pass(time.Duration(100+5*after)*second, leader(7, second)).Pairs
 		require.Len(t, pairs, 1)
@@ -249,8 +250,77 @@ func TestAPairThatNeverFindsItsProcessIsLookedForOnce(t *testing.T) {
 	r, c := newContendedRig(t)
 	key := bpf.Pair{Victim: 7, Aggressor: 9}
 	for i := range time.Duration(20) {
-		c.pairs = map[bpf.Pair]bpf.Charge{key: {Wait: uint64((i/2 + 1) * second)}}
+		c.pairs = map[bpf.Pair]uint64{key: uint64((i/2 + 1) * second)}
 		r.pass((100+i)*second, leader(7, second))
 	}
 	require.Len(t, r.unfound, 1)
+}
+
+func TestAWaitInProgressThatIsHeldBackIsBehindNobody(t *testing.T) {
+	r, c := newContendedRig(t)
+	r.pass(100*second, leader(7, 0), leader(9, 0))
+	c.running = []uint32{9}
+	s := r.pass(105*second, leader(7, 0, markedWait(11*second, 3*second), func(t *record) { t.Held = 1 }), leader(9, 0))
+	require.Empty(t, c.asked)
+	require.Equal(t, Wait{Throttled: 3 * second}, s.Windows[0].Waited)
+	require.Empty(t, s.Pairs)
+}
+
+// Of short waits the kernel counts a sample, which may come to more than all there was.
+func TestPairs_WaitIsNeverMoreThanTheRunQueueTime(t *testing.T) {
+	r, c := newContendedRig(t)
+	key := bpf.Pair{Victim: 7, Aggressor: 9}
+	c.victims = map[uint32]bpf.Victim{7: {}}
+	r.pass(100*second, leader(7, 0), leader(9, 0))
+	c.victims[7] = bpf.Victim{
+		Total: uint64(5 * second), Others: uint64(4 * second), Various: uint64(second), Self: uint64(second),
+	}
+	c.pairs = map[bpf.Pair]uint64{key: uint64(3 * second)}
+	s := r.pass(105*second, leader(7, 0, inQueue(4*second, 0)), leader(9, 0))
+	w := s.Windows[0].Waited
+	require.InDelta(t, 3.2, w.Others.Seconds(), 1e-6)
+	require.InDelta(t, 0.8, w.Various.Seconds(), 1e-6)
+	require.InDelta(t, 0.8, w.Self.Seconds(), 1e-6)
+	require.InDelta(t, 0, w.Unattributed.Seconds(), 1e-6)
+	require.InDelta(t, 2.4, pairOfWindow(s, 7, 9).Seconds(), 1e-6)
+	require.InDelta(t, 2.4, s.Windows[1].Caused.Seconds(), 1e-6)
+	require.InDelta(t, 2.4, s.Pairs[0].Total.Seconds(), 1e-6)
+
+	c.pairs[key], c.victims[7] = uint64(4*second), bpf.Victim{
+		Total: uint64(6 * second), Others: uint64(5 * second), Various: uint64(second), Self: uint64(second),
+	}
+	s = r.pass(110*second, leader(7, 0, inQueue(6*second, 0)), leader(9, 0))
+	require.Equal(t, Wait{Others: second, Unattributed: second}, s.Windows[0].Waited)
+	require.InDelta(t, 3.4, s.Pairs[0].Total.Seconds(), 1e-6)
+}
+
+func TestPairs_WhoIsNotNamedIsVarious(t *testing.T) {
+	r, c := newContendedRig(t)
+	r.pass(100*second, leader(7, 0), leader(9, 0))
+	c.running = []uint32{9, bpf.Various}
+	s := r.pass(105*second, leader(7, 0, markedWait(11*second, 4*second)), leader(9, 0))
+	require.Equal(t, Wait{Others: 4 * second, Various: 2 * second}, s.Windows[0].Waited)
+	require.Len(t, s.Pairs, 1)
+	require.Equal(t, 2*second, s.Windows[1].Caused)
+}
+
+func TestVictims_OfNoProcessGiveUpTheirPlace(t *testing.T) {
+	r, c := newContendedRig(t, WithPairExpiry(20*second))
+	c.victims = map[uint32]bpf.Victim{7: {Total: uint64(second), Others: uint64(second)}, 99: {Total: uint64(second)}}
+	pass := func(at time.Duration) { r.pass(at, leader(7, 0)) }
+	pass(100 * second)
+	require.Contains(t, c.victims, uint32(99), "it may be told of yet")
+	pass(105 * second)
+	require.NotContains(t, c.victims, uint32(99))
+
+	for at := 110 * second; at <= 120*second; at += 5 * second {
+		pass(at)
+		require.Contains(t, c.victims, uint32(7))
+	}
+	pass(125 * second)
+	require.NotContains(t, c.victims, uint32(7), "it has not waited for longer than a pair is kept")
+
+	c.victims[7] = bpf.Victim{Total: uint64(2 * second), Others: uint64(2 * second)}
+	w := r.only(r.pass(130*second, leader(7, 0, inQueue(2*second, 0))))
+	require.Equal(t, 2*second, w.Waited.Others, "it begins anew")
 }

@@ -95,9 +95,9 @@ func BenchmarkDiff(b *testing.B) {
 func BenchmarkPairs(b *testing.B) {
 	const pairs, processes = 16_384, 2000
 	host := &fakeHost{sinceBoot: 90 * time.Second}
-	contention := &fakeContention{pairs: map[bpf.Pair]bpf.Charge{}}
+	contention := &fakeContention{pairs: map[bpf.Pair]uint64{}}
 	for n := range uint32(pairs) {
-		contention.pairs[bpf.Pair{Victim: n%processes + 1, Aggressor: (n+n/processes+1)%processes + 1}] = bpf.Charge{Wait: uint64(n) * 1000, Waits: 1}
+		contention.pairs[bpf.Pair{Victim: n%processes + 1, Aggressor: (n+n/processes+1)%processes + 1}] = uint64(n) * 1000
 	}
 	s := New(Sources{Census: newCrowd(processes, 1), Contention: contention, Host: host}, 4, WithPairExpiry(100_000*time.Hour))
 	b.ReportAllocs()

@@ -86,7 +86,7 @@ func TestThePairsOfAWindowAreThoseOfASimpleModel(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		r, c := newContendedRig(t, WithPairExpiry(20*second))
-		c.pairs = map[bpf.Pair]bpf.Charge{}
+		c.pairs = map[bpf.Pair]uint64{}
 		m := pairModel{expiry: 20 * second, pairs: map[bpf.Pair]*modelPair{}, alive: map[uint32]bool{}}
 		next := uint32(0)
 		var pids []uint32
@@ -114,7 +114,7 @@ func TestThePairsOfAWindowAreThoseOfASimpleModel(t *testing.T) {
 				}
 				// Few different ones, so that some are equal.
 				key, more := bpf.Pair{Victim: victim, Aggressor: aggressor}, time.Duration(1+random.IntN(3))*second
-				c.pairs[key] = bpf.Charge{Wait: c.pairs[key].Wait + uint64(more)}
+				c.pairs[key] = c.pairs[key] + uint64(more)
 				pending[key] += more
 			}
 			before, waiting := len(m.pairs), len(pending)

@@ -23,6 +23,7 @@ type Sampler struct {
 	processes map[uint32]*process    // by process id
 	missing   map[ID]*process        // not seen by the last census, and no word of their exit
 	exited    [2]map[uint32]*process // told of in the last two passes, the older first
+	unknown   [2]map[uint32]bool     // victims of no process, by pid: of the last pass, of this
 	exiting   []*process             // exited, and threads of them are still due
 	givenUp   remembered             // missing for so long that they are not waited for
 	unclaimed map[bpf.Group]unclaimed
@@ -88,6 +89,7 @@ func New(from Sources, readings int, options ...Option) *Sampler {
 		threads:   make(map[uint32]*thread),
 		processes: make(map[uint32]*process),
 		missing:   make(map[ID]*process),
+		unknown:   [2]map[uint32]bool{{}, {}},
 		exited:    [2]map[uint32]*process{make(map[uint32]*process), make(map[uint32]*process)},
 		unclaimed: make(map[bpf.Group]unclaimed),
 		pairs:     make(map[bpf.Pair]*Pair),
@@ -163,10 +165,14 @@ func (s *Sampler) read(sinceBoot time.Duration) error {
 	}
 	s.claimAll()
 	if s.from.Contention != nil {
+		s.unknown[0], s.unknown[1] = s.unknown[1], s.unknown[0]
+		clear(s.unknown[1])
 		if err := s.from.Contention.Read(s.charge, s.victim); err != nil {
 			return fmt.Errorf("read who waited for whom: %w", err)
 		}
-		s.attributeWaiting()
+		if err := s.attributeWaiting(); err != nil {
+			return fmt.Errorf("read who has run while others wait: %w", err)
+		}
 	}
 	if s.from.OOM != nil {
 		err := s.from.OOM.Read(func(k *bpf.OOMKill) { s.kills = append(s.kills, *k) })
@@ -183,6 +189,12 @@ const spacious = 8
 
 // close ends the window of every process.
 func (s *Sampler) close(snapshot *Snapshot, first bool) {
+	for _, p := range s.seen {
+		p.fit()
+	}
+	for _, p := range s.gone {
+		p.fit()
+	}
 	snapshot.Pairs = s.closePairs()
 	available := s.from.Host.AvailableMemory()
 	n := len(s.seen) + len(s.gone) + 1
@@ -448,9 +460,14 @@ func (s *Sampler) advance(p *process, available uint64, w *Window) bool {
 	p.rss = push(p.rss, p.sums.rss)
 	at := s.readings[len(s.readings)-len(p.rss):]
 
+	length := p.sums.last - began
+	if p.closed == 0 {
+		length = max(length, s.snapshot.Length)
+	}
+
 	*w = Window{
 		Process:        p.Process,
-		Length:         p.sums.last - began,
+		Length:         length,
 		Total:          p.total,
 		Used:           p.total.since(before),
 		Threads:        p.sums.threads,

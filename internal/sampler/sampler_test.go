@@ -249,7 +249,7 @@ func TestWhenAProcessIsFirstSeen(t *testing.T) {
 			require.Equal(t, 3*second, w.Total.RunQueue)
 			require.Equal(t, test.want.User, w.MaxThreadCPU)
 			require.Equal(t, Thread{TID: 7, CPU: test.want.User, RunQueue: test.want.RunQueue, Span: test.span}, w.Busiest)
-			require.Equal(t, test.span, w.Length)
+			require.Equal(t, 5*second, w.Length, "it did nothing in the rest of the host's window")
 
 			w = r.only(r.pass(110*second, leader(7, test.start, ran(3*second), inQueue(3*second, 0))))
 			require.Equal(t, second, w.Used.CPU())

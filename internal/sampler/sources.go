@@ -42,12 +42,14 @@ type Exits interface {
 
 // Contention is where it is read who ran while a process waited.
 type Contention interface {
-	// Read calls pair and victim with all there are. Counts go on.
-	Read(pair func(bpf.Pair, bpf.Charge), victim func(pid uint32, v bpf.Victim)) error
-	// InProgress calls charge with who has run on the CPU of a waiting thread, as
-	// of the last Read; by is 0 for the idle task.
-	InProgress(t *bpf.Waiting, charge func(by uint32, ns uint64))
-	Forget(bpf.Pair) (bpf.Charge, bool)
+	// Read calls pair with each pair and the ns its victim waited, and victim with each
+	// victim. Counts go on.
+	Read(pair func(bpf.Pair, uint64), victim func(pid uint32, v bpf.Victim)) error
+	// InProgress calls charge with who has run on the CPU of a waiting thread; by is
+	// 0 for the idle task, and bpf.Various for all that are not named.
+	InProgress(t *bpf.Waiting, charge func(by uint32, ns uint64)) error
+	// Forget removes a pair and returns the ns its victim had waited.
+	Forget(bpf.Pair) (uint64, bool)
 	ForgetVictim(pid uint32)
 	Lost() (bpf.ContentionLoss, error)
 }

@@ -34,7 +34,6 @@ func TestAThreadIsMeasuredAgainstItsOwnSpan(t *testing.T) {
 			require.Equal(t, span, w.Busiest.CPU)
 			require.Equal(t, span, w.Length)
 			require.Equal(t, 1.0, w.Share(w.Used.CPU()))
-			require.Equal(t, 1.0, w.Busiest.Share(w.Busiest.CPU))
 		}
 	}
 }
@@ -93,6 +92,14 @@ func TestTheSpanOfANewThreadIsItsAge(t *testing.T) {
 	require.Equal(t, 7*second, s.Windows[0].Length)
 	require.Equal(t, 6*second, s.Windows[1].Length)
 	require.Equal(t, 6*second, s.Windows[1].Busiest.Span)
+
+	t.Run("and one that began a moment ago was not busy all the time", func(t *testing.T) {
+		r := newRig(t)
+		r.pass(100 * second)
+		w := r.only(r.pass(105*second, leader(9, 104*second, ran(second), lookedAt(105*second))))
+		require.Equal(t, second, w.Busiest.Span)
+		require.Equal(t, 0.2, w.Share(w.Busiest.CPU))
+	})
 }
 
 func TestTheWindowOfAProcessThatExitedIsNoShorterThanWhatItUsed(t *testing.T) {

@@ -53,16 +53,18 @@ type Thread struct {
 	Span time.Duration
 }
 
-// Share returns d as a share of the thread's span; 0 if it has none.
-func (t *Thread) Share(d time.Duration) float64 { return share(d, t.Span) }
-
-// Wait is run-queue time by what ran meanwhile. Waits shorter than the contention
-// program looks into are unattributed.
+// Wait is run-queue time by what ran meanwhile. Of short waits it is an estimate:
+// see bpf.ContentionOptions.
 type Wait struct {
 	Others       time.Duration // other processes
 	Self         time.Duration // its own threads
-	Idle         time.Duration // nothing, or nobody was queued: it was throttled
+	Idle         time.Duration // nothing
+	Throttled    time.Duration // held back by its cgroup's quota or its own reservation (SCHED_DEADLINE)
 	Unattributed time.Duration
+
+	// Various is the part of Others that is in no pair: behind processes too many to
+	// be told apart.
+	Various time.Duration
 }
 
 // Window is one process in one window.
@@ -77,10 +79,11 @@ type Window struct {
 
 	// Length is the time in which Used was used: from when the pass before looked at
 	// the first of its threads, or from its start, to when this pass looked at the
-	// last. It holds the spans of all its threads. Of an exited process it is the
-	// host's window, or the time since it was first not seen to be gone, if that is
-	// longer: its end is not known. It may be 0 for one that was not seen before and
-	// is older than the window: then nothing of what it used is in it.
+	// last. It holds the spans of all its threads. Of a process that was not seen
+	// before it is at least the host's window: one that is busy all its life of ten
+	// milliseconds is not busy for a window. Of an exited process it is the host's
+	// window, or the time since it was first not seen to be gone, if that is longer:
+	// its end is not known.
 	Length time.Duration
 
 	Total   Usage // since the process was created
@@ -90,6 +93,8 @@ type Window struct {
 	Waited      Wait          // in this window; the sum is Used.RunQueue
 	Caused      time.Duration // wait it imposed on other processes in this window
 	TotalCaused time.Duration // since the watch began
+	// TotalVarious is Waited.Various since the watch began.
+	TotalVarious time.Duration
 
 	// Busiest is the thread that ran or waited to run the longest; MaxThreadCPU
 	// is the most any one thread ran.
@@ -177,8 +182,6 @@ type Pair struct {
 	Wait              time.Duration // in this window, waits in progress included
 	Since             time.Time     // when the window began in which it was first seen
 	Total             time.Duration // since then
-	Involuntary       uint64        // times the aggressor took the CPU in this window
-	TotalInvoluntary  uint64
 
 	kept
 }

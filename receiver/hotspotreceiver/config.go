@@ -17,13 +17,15 @@ import (
 const (
 	minInterval    = 100 * time.Millisecond
 	maxInterval    = time.Hour
-	minMinWait     = 100 * time.Microsecond
+	minMinWait     = 10 * time.Microsecond
 	maxMinWait     = time.Second
 	minExpireAfter = 10 * time.Second
 	maxExpireAfter = 24 * time.Hour
 	maxCgroups     = 10_000
-	// kernelPairs is how many pairs the kernel keeps.
-	kernelPairs = 16384
+	// kernelPairs and kernelVictims are how many pairs, and processes that wait, the
+	// kernel keeps.
+	kernelPairs   = 16384
+	kernelVictims = 16384
 )
 
 // Config is the hotspot: block of the collector's configuration.
@@ -64,7 +66,8 @@ type Config struct {
 // ContentionConfig is about who waits behind whom.
 type ContentionConfig struct {
 	Enabled bool `mapstructure:"enabled"`
-	// MinWait is the shortest wait for a CPU that is looked into.
+	// MinWait is the shortest wait for a CPU of which every one is looked into;
+	// shorter ones are sampled in proportion to their length.
 	MinWait time.Duration `mapstructure:"min_wait"`
 	// MaxPairs is how many pairs of victim and aggressor are exported: of those
 	// whose victim is exported, those that waited longest.
@@ -107,7 +110,7 @@ func createDefaultConfig() component.Config {
 		Exclude:            filter.DefaultConfig(),
 		Selection:          selection.DefaultConfig(),
 		Contention: ContentionConfig{
-			Enabled: true, MinWait: time.Millisecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
+			Enabled: true, MinWait: 100 * time.Microsecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
 		},
 		Cgroups:              CgroupsConfig{Max: 500},
 		Diagnosis:            diagnosis.DefaultConfig(),

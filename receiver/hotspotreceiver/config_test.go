@@ -122,7 +122,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	require.Equal(t, filter.Config{MatchType: filter.Strict}, config.Exclude)
 	require.Equal(t, selection.Config{TopK: 10, Hold: 3, Max: 200}, config.Selection)
 	require.Equal(t, ContentionConfig{
-		Enabled: true, MinWait: time.Millisecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
+		Enabled: true, MinWait: 100 * time.Microsecond, MaxPairs: 50, ExpireAfter: 5 * time.Minute,
 	}, config.Contention)
 	require.Equal(t, CgroupsConfig{Enabled: false, Max: 500}, config.Cgroups)
 	require.Equal(t, diagnosis.DefaultConfig(), config.Diagnosis)
@@ -136,7 +136,7 @@ func TestBadConfig(t *testing.T) {
 	const (
 		interval = "collection_interval: must be between 100ms and 1h0m0s, is "
 		expiry   = "contention::expire_after: must be between 10s and 24h0m0s, is "
-		minWait  = "contention::min_wait: must be between 100µs and 1s, is "
+		minWait  = "contention::min_wait: must be between 10µs and 1s, is "
 	)
 	for yaml, want := range map[string]string{
 		"interval: 5s":                           "has invalid keys: interval",
@@ -188,7 +188,7 @@ func TestBadConfig(t *testing.T) {
 
 		"contention: {min_waits: 1ms}":        "'contention' has invalid keys: min_waits",
 		"contention: {enabled: sometimes}":    "'contention.enabled' expected type 'bool'",
-		"contention: {min_wait: 99us}":        minWait + "99µs",
+		"contention: {min_wait: 9us}":         minWait + "9µs",
 		"contention: {min_wait: 0s}":          minWait + "0s",
 		"contention: {min_wait: -1ms}":        minWait + "-1ms",
 		"contention: {min_wait: 1000.001ms}":  minWait + "1.000001s",
@@ -305,7 +305,7 @@ func TestTheEndsOfARangeAreInIt(t *testing.T) {
 		"collection_interval: 100ms", "collection_interval: 1h", "initial_delay: 0s", "initial_delay: 1h",
 		"root_path: /", "exclude: {pids: [1, 2147483647]}", "exclude: {executable_names: ['(']}",
 		"{top_k: 0, top_k_hold: 0, max_processes: 1}", "{top_k: 4194304, top_k_hold: 1000, max_processes: 4194304}",
-		"contention: {min_wait: 100us, max_pairs: 0}", "contention: {min_wait: 1s, max_pairs: 16384}",
+		"contention: {min_wait: 10us, max_pairs: 0}", "contention: {min_wait: 1s, max_pairs: 16384}",
 		"contention: {expire_after: 10s}", "contention: {expire_after: 24h}",
 		"cgroups: {max: 1}", "cgroups: {max: 10000}",
 	} {

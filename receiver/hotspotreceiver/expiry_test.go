@@ -23,24 +23,23 @@ type pausingContention struct {
 	fakeContention
 	pause   func(reading int) bool
 	reading int
-	charged bpf.Charge
+	charged uint64 // ns
 }
 
-func (f *pausingContention) Read(pair func(bpf.Pair, bpf.Charge), _ func(uint32, bpf.Victim)) error {
+func (f *pausingContention) Read(pair func(bpf.Pair, uint64), _ func(uint32, bpf.Victim)) error {
 	f.reading++
 	if !f.pause(f.reading) {
-		f.charged.Wait += uint64(time.Second)
-		f.charged.Waits++
+		f.charged += uint64(time.Second)
 	}
-	if f.charged.Waits > 0 {
+	if f.charged > 0 {
 		pair(bpf.Pair{Victim: idlePid, Aggressor: busyPid}, f.charged)
 	}
 	return nil
 }
 
-func (f *pausingContention) Forget(bpf.Pair) (bpf.Charge, bool) {
+func (f *pausingContention) Forget(bpf.Pair) (uint64, bool) {
 	charge := f.charged
-	f.charged = bpf.Charge{}
+	f.charged = 0
 	return charge, true
 }
 

@@ -104,7 +104,11 @@ func (w *world) Read(visit func(*bpf.Thread, *bpf.Activity, *bpf.Process)) error
 	}
 	age := uint64(time.Since(w.born))
 	visit(thread(busyPid), ran(age), process("postgres", 1000))
-	visit(thread(idlePid), ran(1e6), process("sshd", 100))
+	idle := ran(1e6)
+	if w.contention != nil { // which charges it a second a pass
+		idle.RunDelay = uint64(w.passes) * uint64(time.Second)
+	}
+	visit(thread(idlePid), idle, process("sshd", 100))
 	return nil
 }
 

@@ -381,7 +381,7 @@ func fixedPairs() []*sampler.Pair {
 func fixedExited() sampler.Window {
 	w := fixedBusy()
 	w.Exited = true
-	w.TotalCaused = 3 * time.Second
+	w.TotalCaused, w.TotalVarious = 3*time.Second, 500*time.Millisecond
 	return w
 }
 

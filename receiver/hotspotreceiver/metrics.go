@@ -151,6 +151,9 @@ func (m *metricsWriter) record(at pcommon.Timestamp, w *sampler.Window, s *sampl
 	b.RecordHotspotProcessRunQueueTimeDataPoint(at, total.RunQueue.Seconds())
 	if !m.waitsUnseen {
 		b.RecordHotspotProcessWaitCausedDataPoint(at, w.TotalCaused.Seconds())
+		if w.TotalVarious > 0 {
+			b.RecordHotspotProcessWaitVariousDataPoint(at, w.TotalVarious.Seconds())
+		}
 	}
 	if !w.Exited {
 		m.recordLiving(at, w, s, label)

@@ -39,7 +39,7 @@ func openHost(config *Config) (*eyes, error) {
 	}
 	var contention *bpf.ContentionOptions
 	if config.Contention.Enabled {
-		contention = &bpf.ContentionOptions{MinWait: config.Contention.MinWait, MaxPairs: kernelPairs}
+		contention = &bpf.ContentionOptions{MinWait: config.Contention.MinWait, MaxPairs: kernelPairs, MaxVictims: kernelVictims}
 	}
 	kernel, err := bpf.Open(contention)
 	if err != nil {

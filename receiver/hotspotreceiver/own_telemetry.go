@@ -38,13 +38,15 @@ func (o *ownTelemetry) record(ctx context.Context, see *eyes, s *sampler.Snapsho
 	if see.from.Contention == nil {
 		return
 	}
-	var waited, unattributed time.Duration
+	var waited, unattributed, various time.Duration
 	for i := range s.Windows {
 		waited += s.Windows[i].Used.RunQueue
 		unattributed += s.Windows[i].Waited.Unattributed
+		various += s.Windows[i].Waited.Various
 	}
 	if waited > 0 {
 		o.to.HotspotUnattributedRatio.Record(ctx, float64(unattributed)/float64(waited))
+		o.to.HotspotVariousRatio.Record(ctx, float64(various)/float64(waited))
 	}
 }
 

@@ -80,13 +80,15 @@ func TestTheUnattributedRatioIsOfAllProcesses(t *testing.T) {
 	window := func(runQueue, unattributed time.Duration) sampler.Window {
 		return sampler.Window{
 			Used:   sampler.Usage{RunQueue: runQueue},
-			Waited: sampler.Wait{Others: runQueue - unattributed, Unattributed: unattributed},
+			Waited: sampler.Wait{Others: runQueue - unattributed, Various: (runQueue - unattributed) / 2, Unattributed: unattributed},
 		}
 	}
 	see := &eyes{from: sampler.Sources{Contention: &fakeContention{}}}
 	own.record(t.Context(), see, fixedSnapshot(1, window(3*time.Second, 0), window(time.Second, time.Second)))
 	quarter := []metricdata.DataPoint[float64]{{Value: 0.25}}
 	metadatatest.AssertEqualHotspotUnattributedRatio(t, telemetry, quarter, metricdatatest.IgnoreTimestamp())
+	half := []metricdata.DataPoint[float64]{{Value: 0.375}}
+	metadatatest.AssertEqualHotspotVariousRatio(t, telemetry, half, metricdatatest.IgnoreTimestamp())
 	own.record(t.Context(), see, fixedSnapshot(2, window(0, 0)))
 	metadatatest.AssertEqualHotspotUnattributedRatio(t, telemetry, quarter, metricdatatest.IgnoreTimestamp())
 	own.record(t.Context(), see, fixedSnapshot(3, window(time.Second, 0)))
@@ -124,7 +126,7 @@ func TestAllProgramsTogether(t *testing.T) {
 		require.True(t, ok, "with so few processes, it is among the first")
 		require.InDelta(t, 0.25, sumOf(gone, "process.cpu.time"), 1e-9)
 		require.Equal(t, []string{"hotspot.oom_kill"}, eventNames(logsTo.AllLogs()[0]), "of before the first window")
-		require.Equal(t, 4+1, logsTo.LogRecordCount(), "a kill a reading, and one diagnosis")
+		require.Equal(t, 4+2, logsTo.LogRecordCount(), "a kill a reading, and two diagnoses: who waits and who runs")
 
 		metadatatest.AssertEqualHotspotProgramsAttached(t, c.telemetry, []metricdata.DataPoint[int64]{
 			{Attributes: programAttribute(bpf.CensusProgram), Value: 1},
@@ -173,18 +175,18 @@ func (f *fakeExits) Lost() (bpf.ExitLoss, error)          { return bpf.ExitLoss{
 // fakeContention charges the idle process a second behind the busy one.
 type fakeContention struct{ n uint64 }
 
-func (f *fakeContention) Read(pair func(bpf.Pair, bpf.Charge), victim func(uint32, bpf.Victim)) error {
+func (f *fakeContention) Read(pair func(bpf.Pair, uint64), victim func(uint32, bpf.Victim)) error {
 	f.n++
 	ns := f.n * uint64(time.Second)
-	pair(bpf.Pair{Victim: idlePid, Aggressor: busyPid}, bpf.Charge{Wait: ns, Waits: f.n})
-	victim(idlePid, bpf.Victim{Total: ns, Others: ns, Waits: f.n})
+	pair(bpf.Pair{Victim: idlePid, Aggressor: busyPid}, ns)
+	victim(idlePid, bpf.Victim{Total: ns, Others: ns})
 	return nil
 }
 
-func (f *fakeContention) InProgress(*bpf.Waiting, func(uint32, uint64)) {}
-func (f *fakeContention) MinWait() time.Duration                        { return time.Millisecond }
-func (f *fakeContention) Forget(bpf.Pair) (bpf.Charge, bool)            { return bpf.Charge{}, false }
-func (f *fakeContention) ForgetVictim(uint32)                           {}
+func (f *fakeContention) InProgress(*bpf.Waiting, func(uint32, uint64)) error { return nil }
+func (f *fakeContention) MinWait() time.Duration                              { return time.Millisecond }
+func (f *fakeContention) Forget(bpf.Pair) (uint64, bool)                      { return 0, false }
+func (f *fakeContention) ForgetVictim(uint32)                                 {}
 func (f *fakeContention) Lost() (bpf.ContentionLoss, error) {
 	return bpf.ContentionLoss{Cut: f.n}, nil
 }

@@ -89,23 +89,24 @@ func (h hostileExits) Lost() (bpf.ExitLoss, error) { return fill[bpf.ExitLoss](h
 
 type hostileContention struct{ *hostile }
 
-func (h hostileContention) Read(pair func(bpf.Pair, bpf.Charge), victim func(uint32, bpf.Victim)) error {
+func (h hostileContention) Read(pair func(bpf.Pair, uint64), victim func(uint32, bpf.Victim)) error {
 	for range h.records() {
 		p := fill[bpf.Pair](h.hostile)
 		p.Victim %= hostileIDs
 		p.Aggressor %= hostileIDs
-		pair(p, fill[bpf.Charge](h.hostile))
+		pair(p, fill[uint64](h.hostile))
 		victim(p.Victim, fill[bpf.Victim](h.hostile))
 	}
 	return nil
 }
 
-func (h hostileContention) InProgress(_ *bpf.Waiting, charge func(uint32, uint64)) {
+func (h hostileContention) InProgress(_ *bpf.Waiting, charge func(uint32, uint64)) error {
 	charge(fill[uint32](h.hostile)%hostileIDs, fill[uint64](h.hostile))
+	return nil
 }
 
-func (h hostileContention) Forget(bpf.Pair) (bpf.Charge, bool) {
-	return fill[bpf.Charge](h.hostile), h.more()
+func (h hostileContention) Forget(bpf.Pair) (uint64, bool) {
+	return fill[uint64](h.hostile), h.more()
 }
 func (h hostileContention) ForgetVictim(uint32) {}
 func (h hostileContention) Lost() (bpf.ContentionLoss, error) {

@@ -59,6 +59,7 @@ func eventful() *sampler.Snapshot {
 		return w
 	}
 	starved, noisy := as(2000, fixedStarved()), as(2001, fixedNoisy())
+	starved.TotalVarious = time.Second
 	s := fixedSnapshot(1, fixedBusy(), fixedLeaking(), fixedGone(1000, "sh", 0), starved, noisy,
 		as(2002, fixedThrashing()), as(2003, fixedThrottled()), as(2004, fixedForking()))
 	grouped := fixedGroups()

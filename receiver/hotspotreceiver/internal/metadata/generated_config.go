@@ -606,6 +606,26 @@ func (ms *HotspotProcessWaitTimeMetricConfig) Validate() error {
 	return nil
 }
 
+// HotspotProcessWaitVariousMetricConfig provides config for the hotspot.process.wait.various metric.
+type HotspotProcessWaitVariousMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+}
+
+func (ms *HotspotProcessWaitVariousMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
 // ProcessContextSwitchesMetricAttributeKey specifies the key of an attribute for the process.context_switches metric.
 type ProcessContextSwitchesMetricAttributeKey string
 
@@ -860,6 +880,7 @@ type MetricsConfig struct {
 	HotspotProcessThreadMaxUtilization HotspotProcessThreadMaxUtilizationMetricConfig `mapstructure:"hotspot.process.thread.max_utilization"`
 	HotspotProcessWaitCaused           HotspotProcessWaitCausedMetricConfig           `mapstructure:"hotspot.process.wait.caused"`
 	HotspotProcessWaitTime             HotspotProcessWaitTimeMetricConfig             `mapstructure:"hotspot.process.wait.time"`
+	HotspotProcessWaitVarious          HotspotProcessWaitVariousMetricConfig          `mapstructure:"hotspot.process.wait.various"`
 	ProcessContextSwitches             ProcessContextSwitchesMetricConfig             `mapstructure:"process.context_switches"`
 	ProcessCPUTime                     ProcessCPUTimeMetricConfig                     `mapstructure:"process.cpu.time"`
 	ProcessCPUUtilization              ProcessCPUUtilizationMetricConfig              `mapstructure:"process.cpu.utilization"`
@@ -943,6 +964,9 @@ func DefaultMetricsConfig() MetricsConfig {
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategySum,
 			EnabledAttributes:   []HotspotProcessWaitTimeMetricAttributeKey{HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorPid, HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorName},
+		},
+		HotspotProcessWaitVarious: HotspotProcessWaitVariousMetricConfig{
+			Enabled: true,
 		},
 		ProcessContextSwitches: ProcessContextSwitchesMetricConfig{
 			Enabled:             true,

@@ -100,6 +100,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []HotspotProcessWaitTimeMetricAttributeKey{HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorPid, HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorName},
 					},
+					HotspotProcessWaitVarious: HotspotProcessWaitVariousMetricConfig{
+						Enabled: true,
+					},
 					ProcessContextSwitches: ProcessContextSwitchesMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategySum,
@@ -220,6 +223,9 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						AggregationStrategy: AggregationStrategySum,
 						EnabledAttributes:   []HotspotProcessWaitTimeMetricAttributeKey{HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorPid, HotspotProcessWaitTimeMetricAttributeKeyHotspotAggressorName},
 					},
+					HotspotProcessWaitVarious: HotspotProcessWaitVariousMetricConfig{
+						Enabled: false,
+					},
 					ProcessContextSwitches: ProcessContextSwitchesMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategySum,
@@ -266,7 +272,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := loadMetricsBuilderConfig(t, tt.name)
-			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(HotspotCgroupCPUThrottledTimeMetricConfig{}, HotspotCgroupCPUTimeMetricConfig{}, HotspotCgroupMemoryLimitMetricConfig{}, HotspotCgroupMemoryUsageMetricConfig{}, HotspotCgroupPagingFaultsMetricConfig{}, HotspotCgroupRunQueueTimeMetricConfig{}, HotspotCgroupWaitTimeMetricConfig{}, HotspotHostDiagnosedMetricConfig{}, HotspotHostOtherCPUTimeMetricConfig{}, HotspotHostOtherMemoryUsageMetricConfig{}, HotspotHostShortLivedCPUTimeMetricConfig{}, HotspotProcessCPUThrottledTimeMetricConfig{}, HotspotProcessDiagnosisMetricConfig{}, HotspotProcessMemoryGrowthMetricConfig{}, HotspotProcessMemoryLimitMetricConfig{}, HotspotProcessMemoryTimeToLimitMetricConfig{}, HotspotProcessRunQueueTimeMetricConfig{}, HotspotProcessThreadMaxUtilizationMetricConfig{}, HotspotProcessWaitCausedMetricConfig{}, HotspotProcessWaitTimeMetricConfig{}, ProcessContextSwitchesMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessPagingFaultsMetricConfig{}, ProcessThreadCountMetricConfig{}, ResourceAttributeConfig{}))
+			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(HotspotCgroupCPUThrottledTimeMetricConfig{}, HotspotCgroupCPUTimeMetricConfig{}, HotspotCgroupMemoryLimitMetricConfig{}, HotspotCgroupMemoryUsageMetricConfig{}, HotspotCgroupPagingFaultsMetricConfig{}, HotspotCgroupRunQueueTimeMetricConfig{}, HotspotCgroupWaitTimeMetricConfig{}, HotspotHostDiagnosedMetricConfig{}, HotspotHostOtherCPUTimeMetricConfig{}, HotspotHostOtherMemoryUsageMetricConfig{}, HotspotHostShortLivedCPUTimeMetricConfig{}, HotspotProcessCPUThrottledTimeMetricConfig{}, HotspotProcessDiagnosisMetricConfig{}, HotspotProcessMemoryGrowthMetricConfig{}, HotspotProcessMemoryLimitMetricConfig{}, HotspotProcessMemoryTimeToLimitMetricConfig{}, HotspotProcessRunQueueTimeMetricConfig{}, HotspotProcessThreadMaxUtilizationMetricConfig{}, HotspotProcessWaitCausedMetricConfig{}, HotspotProcessWaitTimeMetricConfig{}, HotspotProcessWaitVariousMetricConfig{}, ProcessContextSwitchesMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessPagingFaultsMetricConfig{}, ProcessThreadCountMetricConfig{}, ResourceAttributeConfig{}))
 			require.Emptyf(t, diff, "Config mismatch (-expected +actual):\n%s", diff)
 		})
 	}

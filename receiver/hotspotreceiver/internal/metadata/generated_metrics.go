@@ -378,6 +378,9 @@ var MetricsInfo = metricsInfo{
 		Name:       "hotspot.process.wait.time",
 		Attributes: []string{"hotspot.aggressor.pid", "hotspot.aggressor.name"},
 	},
+	HotspotProcessWaitVarious: metricInfo{
+		Name: "hotspot.process.wait.various",
+	},
 	ProcessContextSwitches: metricInfo{
 		Name:       "process.context_switches",
 		Attributes: []string{"process.context_switch.type"},
@@ -423,6 +426,7 @@ type metricsInfo struct {
 	HotspotProcessThreadMaxUtilization metricInfo
 	HotspotProcessWaitCaused           metricInfo
 	HotspotProcessWaitTime             metricInfo
+	HotspotProcessWaitVarious          metricInfo
 	ProcessContextSwitches             metricInfo
 	ProcessCPUTime                     metricInfo
 	ProcessCPUUtilization              metricInfo
@@ -1738,6 +1742,58 @@ func newMetricHotspotProcessWaitTime(cfg HotspotProcessWaitTimeMetricConfig) met
 	return m
 }
 
+type metricHotspotProcessWaitVarious struct {
+	data     pmetric.Metric                        // data buffer for generated metric.
+	config   HotspotProcessWaitVariousMetricConfig // metric config provided by user.
+	capacity int                                   // max observed number of data points added to the metric.
+}
+
+// init fills hotspot.process.wait.various metric with initial data.
+func (m *metricHotspotProcessWaitVarious) init() {
+	m.data.SetName("hotspot.process.wait.various")
+	m.data.SetDescription("Time this process waited for a CPU behind processes too many to be told apart, since the receiver began to watch.")
+	m.data.SetUnit("s")
+	m.data.SetEmptySum()
+	m.data.Sum().SetIsMonotonic(true)
+	m.data.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+}
+
+func (m *metricHotspotProcessWaitVarious) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64) {
+	if !m.config.Enabled {
+		return
+	}
+	dp := m.data.Sum().DataPoints().AppendEmpty()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	dp.SetDoubleValue(val)
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricHotspotProcessWaitVarious) updateCapacity() {
+	if m.data.Sum().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Sum().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricHotspotProcessWaitVarious) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Sum().DataPoints().Len() > 0 {
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricHotspotProcessWaitVarious(cfg HotspotProcessWaitVariousMetricConfig) metricHotspotProcessWaitVarious {
+	m := metricHotspotProcessWaitVarious{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
 type metricProcessContextSwitches struct {
 	data          pmetric.Metric                     // data buffer for generated metric.
 	config        ProcessContextSwitchesMetricConfig // metric config provided by user.
@@ -2234,6 +2290,7 @@ type MetricsBuilder struct {
 	metricHotspotProcessThreadMaxUtilization metricHotspotProcessThreadMaxUtilization
 	metricHotspotProcessWaitCaused           metricHotspotProcessWaitCaused
 	metricHotspotProcessWaitTime             metricHotspotProcessWaitTime
+	metricHotspotProcessWaitVarious          metricHotspotProcessWaitVarious
 	metricProcessContextSwitches             metricProcessContextSwitches
 	metricProcessCPUTime                     metricProcessCPUTime
 	metricProcessCPUUtilization              metricProcessCPUUtilization
@@ -2285,6 +2342,7 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricHotspotProcessThreadMaxUtilization: newMetricHotspotProcessThreadMaxUtilization(mbc.Metrics.HotspotProcessThreadMaxUtilization),
 		metricHotspotProcessWaitCaused:           newMetricHotspotProcessWaitCaused(mbc.Metrics.HotspotProcessWaitCaused),
 		metricHotspotProcessWaitTime:             newMetricHotspotProcessWaitTime(mbc.Metrics.HotspotProcessWaitTime),
+		metricHotspotProcessWaitVarious:          newMetricHotspotProcessWaitVarious(mbc.Metrics.HotspotProcessWaitVarious),
 		metricProcessContextSwitches:             newMetricProcessContextSwitches(mbc.Metrics.ProcessContextSwitches),
 		metricProcessCPUTime:                     newMetricProcessCPUTime(mbc.Metrics.ProcessCPUTime),
 		metricProcessCPUUtilization:              newMetricProcessCPUUtilization(mbc.Metrics.ProcessCPUUtilization),
@@ -2450,6 +2508,7 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	mb.metricHotspotProcessThreadMaxUtilization.emit(ils.Metrics())
 	mb.metricHotspotProcessWaitCaused.emit(ils.Metrics())
 	mb.metricHotspotProcessWaitTime.emit(ils.Metrics())
+	mb.metricHotspotProcessWaitVarious.emit(ils.Metrics())
 	mb.metricProcessContextSwitches.emit(ils.Metrics())
 	mb.metricProcessCPUTime.emit(ils.Metrics())
 	mb.metricProcessCPUUtilization.emit(ils.Metrics())
@@ -2585,6 +2644,11 @@ func (mb *MetricsBuilder) RecordHotspotProcessWaitCausedDataPoint(ts pcommon.Tim
 // RecordHotspotProcessWaitTimeDataPoint adds a data point to hotspot.process.wait.time metric.
 func (mb *MetricsBuilder) RecordHotspotProcessWaitTimeDataPoint(ts pcommon.Timestamp, val float64, hotspotAggressorPidAttributeValue int64, hotspotAggressorNameAttributeValue string) {
 	mb.metricHotspotProcessWaitTime.recordDataPoint(mb.startTime, ts, val, hotspotAggressorPidAttributeValue, hotspotAggressorNameAttributeValue)
+}
+
+// RecordHotspotProcessWaitVariousDataPoint adds a data point to hotspot.process.wait.various metric.
+func (mb *MetricsBuilder) RecordHotspotProcessWaitVariousDataPoint(ts pcommon.Timestamp, val float64) {
+	mb.metricHotspotProcessWaitVarious.recordDataPoint(mb.startTime, ts, val)
 }
 
 // RecordProcessContextSwitchesDataPoint adds a data point to process.context_switches metric.

@@ -169,6 +169,9 @@ func TestMetricsBuilder(t *testing.T) {
 			}
 			defaultMetricsCount++
 			allMetricsCount++
+			mb.RecordHotspotProcessWaitVariousDataPoint(ts, 1)
+			defaultMetricsCount++
+			allMetricsCount++
 			mb.RecordProcessContextSwitchesDataPoint(ts, 1, AttributeProcessContextSwitchTypeVoluntary)
 			if tt.name == "reaggregate_set" {
 				mb.RecordProcessContextSwitchesDataPoint(ts, 3, AttributeProcessContextSwitchTypeInvoluntary)
@@ -728,6 +731,20 @@ func TestMetricsBuilder(t *testing.T) {
 						_, ok = dp.Attributes().Get("hotspot.aggressor.name")
 						assert.False(t, ok)
 					}
+				case "hotspot.process.wait.various":
+					assert.False(t, validatedMetrics["hotspot.process.wait.various"], "Found a duplicate in the metrics slice: hotspot.process.wait.various")
+					validatedMetrics["hotspot.process.wait.various"] = true
+					assert.Equal(t, pmetric.MetricTypeSum, mi.Type())
+					assert.Equal(t, 1, mi.Sum().DataPoints().Len())
+					assert.Equal(t, "Time this process waited for a CPU behind processes too many to be told apart, since the receiver began to watch.", mi.Description())
+					assert.Equal(t, "s", mi.Unit())
+					assert.True(t, mi.Sum().IsMonotonic())
+					assert.Equal(t, pmetric.AggregationTemporalityCumulative, mi.Sum().AggregationTemporality())
+					dp := mi.Sum().DataPoints().At(0)
+					assert.Equal(t, start, dp.StartTimestamp())
+					assert.Equal(t, ts, dp.Timestamp())
+					assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+					assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
 				case "process.context_switches":
 					if tt.name != "reaggregate_set" {
 						assert.False(t, validatedMetrics["process.context_switches"], "Found a duplicate in the metrics slice: process.context_switches")

@@ -36,6 +36,7 @@ type TelemetryBuilder struct {
 	HotspotProcessesLeftOut  metric.Int64Gauge
 	HotspotProgramsAttached  metric.Int64Gauge
 	HotspotUnattributedRatio metric.Float64Gauge
+	HotspotVariousRatio      metric.Float64Gauge
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -124,7 +125,13 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.HotspotUnattributedRatio, err = builder.meter.Float64Gauge(
 		"otelcol_hotspot_unattributed_ratio",
-		metric.WithDescription("Share of the last window's run-queue time that is charged to nobody. [Development]"),
+		metric.WithDescription("Share of the last window's run-queue time that is not attributed to any process. [Development]"),
+		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
+	builder.HotspotVariousRatio, err = builder.meter.Float64Gauge(
+		"otelcol_hotspot_various_ratio",
+		metric.WithDescription("Share of the last window's run-queue time that is behind processes too many to be told apart. [Development]"),
 		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)

@@ -159,13 +159,27 @@ func AssertEqualHotspotProgramsAttached(t *testing.T, tt *componenttest.Telemetr
 func AssertEqualHotspotUnattributedRatio(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_hotspot_unattributed_ratio",
-		Description: "Share of the last window's run-queue time that is charged to nobody. [Development]",
+		Description: "Share of the last window's run-queue time that is not attributed to any process. [Development]",
 		Unit:        "1",
 		Data: metricdata.Gauge[float64]{
 			DataPoints: dps,
 		},
 	}
 	got, err := tt.GetMetric("otelcol_hotspot_unattributed_ratio")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
+func AssertEqualHotspotVariousRatio(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[float64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_hotspot_various_ratio",
+		Description: "Share of the last window's run-queue time that is behind processes too many to be told apart. [Development]",
+		Unit:        "1",
+		Data: metricdata.Gauge[float64]{
+			DataPoints: dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_hotspot_various_ratio")
 	require.NoError(t, err)
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }

@@ -29,6 +29,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.HotspotProcessesLeftOut.Record(context.Background(), 1)
 	tb.HotspotProgramsAttached.Record(context.Background(), 1)
 	tb.HotspotUnattributedRatio.Record(context.Background(), 1)
+	tb.HotspotVariousRatio.Record(context.Background(), 1)
 	AssertEqualHotspotCensusDuration(t, testTel,
 		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
 		metricdatatest.IgnoreTimestamp())
@@ -57,6 +58,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualHotspotUnattributedRatio(t, testTel,
+		[]metricdata.DataPoint[float64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualHotspotVariousRatio(t, testTel,
 		[]metricdata.DataPoint[float64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 
