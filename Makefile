@@ -53,13 +53,15 @@ BPF_PACKAGES := clang-$(CLANG) clang-format-$(CLANG) llvm-$(CLANG) libbpf-dev
 # Where no test may skip itself, what tests need is installed as well.
 TEST_PACKAGES := $(if $(filter 1,$(HOTSPOT_REQUIRE_KERNEL)),runc containerd)
 
-# Installs Debian's packages that are missing, or names them.
+# Installs Debian's packages that are missing, or names them. No server that comes
+# with them is started (policy-rc.d).
 define install
 @missing=; for p in $(1); do \
 	dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
 done; \
 test -z "$$missing" && exit; \
 test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { echo "Please install:$$missing (Debian's names)"; exit 1; }; \
+rc=/usr/sbin/policy-rc.d; test -e $$rc || { printf '\043!/bin/sh\nexit 101\n' >$$rc && chmod 755 $$rc && trap "rm -f $$rc" EXIT; }; \
 apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing
 endef
 
@@ -94,7 +96,7 @@ test: $(if $(TEST_PACKAGES),$(PROMETHEUS))
 	go test -count=1 -p=1 $$(go list ./... | grep -v -e /e2e$$ -e /packaging$$ -e /scenarios$$)
 	@# Not beside the others, whose load would be diagnosed as well.
 	go test -count=1 -timeout=20m ./internal/scenarios
-	go vet ./testdata/workload ./testdata/backend ./testdata/containerd ./testdata/hidden ./testdata/hostcpu ./bpf/testdata/switches
+	go vet ./testdata/workload ./testdata/backend ./testdata/containerd ./testdata/hidden ./testdata/hostcpu ./bpf/testdata/switches ./bpf/testdata/timed ./bpf/testdata/departures
 
 # build: build the full distribution, _build/otelcol-hotspot (5 to 10 minutes the first time)
 build: $(FULL)
@@ -213,7 +215,7 @@ _build/bookworm: | release-packages
 
 # generate: rebuild the BPF objects and what mdatagen makes of metadata.yaml
 generate: bpf-packages
-	go generate ./bpf/... ./bpf/testdata/switches
+	go generate ./bpf/... ./bpf/testdata/switches ./bpf/testdata/timed ./bpf/testdata/departures
 	cd receiver/hotspotreceiver && go tool -modfile=../../tools/otel/go.mod mdatagen metadata.yaml
 	cd exporter/hotspottopexporter && go tool -modfile=../../tools/otel/go.mod mdatagen metadata.yaml
 
@@ -313,10 +315,12 @@ bench: $(FULL)
 	$(SUDO) env HOTSPOT_BINARY=$(abspath $(FULL)) HOTSPOT_BENCH=$(abspath bench/results) HOTSPOT_HOOKS=$(abspath _build/hooks.txt) \
 		_build/agents.test -test.run='^$$' -test.bench=BenchmarkAgents -test.benchtime=1x -test.timeout=30m
 
-# bench-hooks: measure what the hook in every context switch costs (root; 3 minutes)
+# bench-hooks: measure what the hook in every context switch costs, and its looks back at their worst (root; 4 minutes)
 bench-hooks:
 	@mkdir -p _build
 	go test -c -o _build/hooks.test ./bench
+	go test -c -o _build/looks.test ./bpf
+	$(SUDO) _build/looks.test -test.run='^$$' -test.bench=BenchmarkLookBack -test.benchtime=1x
 	$(SUDO) _build/hooks.test -test.run='^$$' -test.bench=BenchmarkHooks -test.benchtime=1x >_build/hooks.txt; \
 		status=$$?; cat _build/hooks.txt; exit $$status
 

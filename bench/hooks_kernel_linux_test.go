@@ -172,7 +172,7 @@ func openOurs(b testing.TB) attached {
 		b.Skip("needs the kernel, and root:", err)
 	}
 	require.NoError(b, err)
-	c, err := bpf.OpenContention(census, bpf.ContentionOptions{MinWait: time.Millisecond, MaxPairs: 16384})
+	c, err := bpf.OpenContention(census, bpf.ContentionOptions{MinWait: 100 * time.Microsecond, MaxPairs: 16384, MaxVictims: 16384})
 	require.NoError(b, err)
 	return ours{c, census}
 }
