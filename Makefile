@@ -51,7 +51,7 @@ GO_DIRS := $(wildcard bench bpf deploy docs e2e exporter internal kernels packag
 CLANG := $(shell sed -n 's|^//go:generate.* -cc clang-\([0-9]*\) .*|\1|p' bpf/*.go | sort -u)
 BPF_PACKAGES := clang-$(CLANG) clang-format-$(CLANG) llvm-$(CLANG) libbpf-dev
 # Where no test may skip itself, what tests need is installed as well.
-TEST_PACKAGES := $(if $(filter 1,$(HOTSPOT_REQUIRE_KERNEL)),runc containerd)
+TEST_PACKAGES := $(if $(filter 1,$(HOTSPOT_REQUIRE_KERNEL)),runc containerd postgresql mariadb-server)
 
 # Installs Debian's packages that are missing, or names them. No server that comes
 # with them is started (policy-rc.d).
