@@ -296,13 +296,18 @@ func TestWaitsInProgressAreCounted(t *testing.T) {
 		}, time.Minute, time.Millisecond)
 		return r
 	}
+	within := 0.05
+	if os.Getenv("HOTSPOT_EMULATED") != "" {
+		within = 0.25 // the tick comes late, and with it what a running thread is charged
+	}
 	needed := false
-	last := read()
+	first := read()
+	last := first
 	for range 8 {
 		awaitBoot(t, last.at+window)
 		next := read()
 		length := float64(next.at - last.at)
-		require.InEpsilon(t, 1, float64(next.wanted-last.wanted)/length, 0.05,
+		require.InEpsilon(t, 1, float64(next.wanted-last.wanted)/length, within,
 			"a thread that could always run ran or waited all the time")
 		share := float64(next.finished-last.finished) / length
 		t.Logf("of %v: %.4f; without waits in progress: %.4f",
@@ -310,6 +315,7 @@ func TestWaitsInProgressAreCounted(t *testing.T) {
 		needed = needed || share < 0.9 || share > 1.1
 		last = next
 	}
+	require.InEpsilon(t, 1, float64(last.wanted-first.wanted)/float64(last.at-first.at), 0.05, "nothing adds up")
 	require.True(t, needed, "no window began or ended in a long wait: this test has shown nothing")
 }
 
