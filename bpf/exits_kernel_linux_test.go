@@ -202,6 +202,9 @@ func TestThreadsTakeNoRecordsButAreSummedUp(t *testing.T) {
 	}
 	lost, err := exits.Lost()
 	require.NoError(t, err)
+	// A thread whose exit was missed may be freed when its process is told of.
+	require.LessOrEqual(t, lost.Threads, missed.RecursionMisses)
+	lost.Threads = 0
 	require.Zero(t, lost)
 }
 
