@@ -34,7 +34,7 @@ char LICENSE[] SEC("license") = "GPL";
 struct slice {
 	__u64 begin;
 	__u64 end; /* 0: never written */
-	__u32 pid[SLOTS]; /* the kernel's tgid; 0: none, or nobody waited */
+	__u32 pid[SLOTS]; /* the kernel's tgid; 0: nobody was queued */
 	__u32 used; /* slots */
 	__u32 unused;
 	__u64 various; /* ns of all that have no slot */

@@ -161,28 +161,28 @@ func TestPairs_AHogKeepsItsPlaceBesideACrowd(t *testing.T) {
 	require.Greater(t, behind, hogRan*3/4)
 }
 
-// allCPU adds up the CPU time of all threads.
-func allCPU(t testing.TB, p *workload.Process) (sum uint64) {
+// allThreads adds up the CPU time and the waits of all threads.
+func allThreads(t testing.TB, p *workload.Process) (ran, waited uint64) {
 	t.Helper()
 	threads, err := filepath.Glob(p.Path("task/*"))
 	require.NoError(t, err)
 	for _, thread := range threads {
-		ran, _ := schedstat(t, thread)
-		sum += ran
+		r, w := schedstat(t, thread)
+		ran, waited = ran+r, waited+w
 	}
-	return sum
+	return ran, waited
 }
 
-// runDelay adds up the waits of all threads.
-func runDelay(t testing.TB, p *workload.Process) (sum uint64) {
+func allCPU(t testing.TB, p *workload.Process) uint64 {
 	t.Helper()
-	threads, err := filepath.Glob(p.Path("task/*"))
-	require.NoError(t, err)
-	for _, thread := range threads {
-		_, waited := schedstat(t, thread)
-		sum += waited
-	}
-	return sum
+	ran, _ := allThreads(t, p)
+	return ran
+}
+
+func runDelay(t testing.TB, p *workload.Process) uint64 {
+	t.Helper()
+	_, waited := allThreads(t, p)
+	return waited
 }
 
 func TestVictimsThatFindNoRoomAreCounted(t *testing.T) {

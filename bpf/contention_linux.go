@@ -33,7 +33,7 @@ type Contention struct {
 	}
 	variables map[string]*ebpf.Variable
 	links     []link.Link
-	unmoved   error // why waits that end with a move to another CPU are charged to nobody
+	unmoved   error // why waits that end with a move to another CPU are not attributed
 
 	pairs   batch[Pair, uint64]
 	victims batch[uint32, Victim]
